@@ -14,8 +14,7 @@ type routesDocument struct {
 	Changes *routeChanges         `json:"changes,omitempty"`
 }
 
-// routeChanges is the groups of routes, and the routes that are dropped or missing, of only one of
-// two tables.
+// routeChanges is what only one of two tables contains.
 type routeChanges struct {
 	Added   []routeDifference `json:"added"`
 	Removed []routeDifference `json:"removed"`
@@ -23,10 +22,11 @@ type routeChanges struct {
 
 // routeDifference is what only one of two tables of a family contains.
 type routeDifference struct {
-	Family  string                   `json:"family"`
-	Routes  []topology.RouteGroup    `json:"routes"`
-	Dropped []topology.DroppedRoutes `json:"dropped"`
-	Missing []topology.MissingRoutes `json:"missing"`
+	Family   string                   `json:"family"`
+	Routes   []topology.RouteGroup    `json:"routes"`
+	Dropped  []topology.DroppedRoutes `json:"dropped"`
+	Missing  []topology.MissingRoutes `json:"missing"`
+	Services []topology.ServiceRoutes `json:"services"`
 }
 
 func (r *Routes) document() routesDocument {
@@ -45,9 +45,10 @@ func (r *Routes) document() routesDocument {
 		groups := compared(before.Routes, after.Routes, (*topology.RouteGroup).Key)
 		dropped := compared(before.Dropped, after.Dropped, (*topology.DroppedRoutes).Key)
 		missing := compared(before.Missing, after.Missing, (*topology.MissingRoutes).Key)
+		services := compared(before.Services, after.Services, (*topology.ServiceRoutes).Key)
 		for mark, list := range map[string]*[]routeDifference{markAdded: &out.Changes.Added, markRemoved: &out.Changes.Removed} {
-			d := routeDifference{f.String(), only(groups, mark), only(dropped, mark), only(missing, mark)}
-			if len(d.Routes)+len(d.Dropped)+len(d.Missing) > 0 {
+			d := routeDifference{f.String(), only(groups, mark), only(dropped, mark), only(missing, mark), only(services, mark)}
+			if len(d.Routes)+len(d.Dropped)+len(d.Missing)+len(d.Services) > 0 {
 				*list = append(*list, d)
 			}
 		}

@@ -38,6 +38,8 @@ func writeRoutesText(w io.Writer, r *Routes) error {
 			rows(compared(before.Missing, after.Missing, (*topology.MissingRoutes).Key), func(m *topology.MissingRoutes) []string {
 				return []string{prefixesText(m.Prefixes), nodes(m.Origins.Nodes, m.Origins.Sample)}
 			}))
+		p.marked(r, "Addresses of Services", []string{"RANGE", "FIELD", "ROUTES TO", "FROM", "NOT FROM"},
+			rows(compared(before.Services, after.Services, (*topology.ServiceRoutes).Key), serviceCells))
 		p.notes(after)
 	}
 	if p.Len() == 0 {
@@ -110,6 +112,21 @@ func (p *printer) notes(t *topology.RouteTable) {
 	if !t.Complete {
 		p.section("Not complete: BGPFilters and prefixAdvertisements distinguish too many prefixes, or routes have too many paths")
 	}
+}
+
+func serviceCells(s *topology.ServiceRoutes) []string {
+	what := "the range"
+	if s.Single {
+		what = "single addresses"
+	}
+	return []string{s.CIDR, s.Field, what, nodesOrNone(&s.Nodes), nodesOrNone(&s.Others)}
+}
+
+func nodesOrNone(g *topology.NodeGroup) string {
+	if g.Nodes == 0 {
+		return noValue
+	}
+	return nodes(g.Nodes, g.Sample)
 }
 
 func routeCells(g *topology.RouteGroup) []string {

@@ -13,7 +13,7 @@ import (
 
 // naiveRoute is one path to the origin's pods, at one node.
 type naiveRoute struct {
-	at *calico.Node
+	at, origin *calico.Node
 	// in is the half-session over which the node learned it, nil for the origin.
 	in *naiveSlot
 	// clusters is the cluster list. path is the AS path, the nearest AS number last.
@@ -28,12 +28,12 @@ type naiveRoute struct {
 	hop *calico.Node
 }
 
-// naiveFlood follows the routes of the origin.
+// naiveFlood follows routes to one prefix.
 type naiveFlood struct {
 	model    *naive
-	origin   *calico.Node
 	family   calico.Family
 	block    netip.Prefix // the zero Prefix for any
+	services bool         // the prefix is one of addresses of Services
 	reading  naiveReading
 	external []naiveRoute // the routes that external peers pass on
 	// routes are all that have come anywhere, fresh those to be passed on yet. all means that it
@@ -116,19 +116,19 @@ func (m *naive) receivers(f calico.Family, origin *calico.Node, block netip.Pref
 	if out, ok := m.followed[key]; ok {
 		return out
 	}
-	w := &naiveFlood{model: m, origin: origin, family: f, block: block, reading: reading}
+	w := &naiveFlood{model: m, family: f, block: block, reading: reading}
 	out := map[*calico.Node]bool{}
 	m.followed[key] = out
 	if !origin.SpeaksBGP(f) {
 		return out
 	}
-	w.run(func(r naiveRoute) { out[r.at] = true })
+	w.run(origin, func(r naiveRoute) { out[r.at] = true })
 	return out
 }
 
-// run calls visit with each route, the first one at the origin.
-func (w *naiveFlood) run(visit func(naiveRoute)) {
-	w.fresh = []naiveRoute{{at: w.origin, hop: w.origin, preference: math.MaxInt32 - w.model.priority(w.family)}}
+// run follows the routes of an origin, and calls visit with each, the first one at the origin.
+func (w *naiveFlood) run(origin *calico.Node, visit func(naiveRoute)) {
+	w.fresh = []naiveRoute{w.model.own(origin, w.family)}
 	for len(w.fresh) > 0 {
 		r := w.fresh[0]
 		w.fresh = w.fresh[1:]
@@ -137,6 +137,11 @@ func (w *naiveFlood) run(visit func(naiveRoute)) {
 			w.spread(r)
 		}
 	}
+}
+
+// own is a route that a node originates.
+func (m *naive) own(n *calico.Node, f calico.Family) naiveRoute {
+	return naiveRoute{at: n, origin: n, hop: n, preference: math.MaxInt32 - m.priority(f)}
 }
 
 // spread advertises a route over every half-session that exports it.
@@ -221,6 +226,9 @@ func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 		case "Reject":
 			return next, false
 		case "":
+			if w.services && !w.exportsService(s.node) {
+				return next, false
+			}
 			for _, c := range w.model.advertised(s.node, w.block) {
 				next.communities = withText(next.communities, c)
 			}
@@ -243,14 +251,14 @@ func (w *naiveFlood) send(r naiveRoute, s *naiveSlot) {
 // receive keeps a route, unless the node drops it or has a route over the same session
 // that reaches at least the same nodes.
 func (w *naiveFlood) receive(r naiveRoute) {
-	if r.at == w.origin || r.in.client() && slices.Contains(r.clusters, r.at.ClusterID) || timesIn(r.path, r.in.localASN()) > r.in.allowed() {
+	if r.at == r.origin || r.in.client() && slices.Contains(r.clusters, r.at.ClusterID) || timesIn(r.path, r.in.localASN()) > r.in.allowed() {
 		return
 	}
 	if w.block.IsValid() && w.filter("import", r.in, &r, true) == "Reject" {
 		return
 	}
 	for _, has := range w.routes {
-		if has.at == r.at && has.in == r.in && atMost(has, r) && w.sameAttributes(has, r) {
+		if has.at == r.at && has.origin == r.origin && has.in == r.in && atMost(has, r) && w.sameAttributes(has, r) {
 			return
 		}
 	}

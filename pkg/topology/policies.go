@@ -95,7 +95,7 @@ func (r *routing) destinations() []routes.Destination {
 	r.partial = !all
 	var out []routes.Destination
 	for _, c := range classes {
-		d := r.destination(c.prefix)
+		d := r.destination(c.prefix, false)
 		if slices.ContainsFunc(out, func(has routes.Destination) bool { return reflect.DeepEqual(has, d) }) {
 			continue
 		}
@@ -127,16 +127,8 @@ func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool
 	var rules []bgpfilter.Rules
 	var advertised []netip.Prefix
 	for _, one := range by {
-		for _, list := range one.policies.lists {
-			for i := range list {
-				rules = append(rules, list[i].rules[:]...)
-			}
-		}
-		for _, a := range one.network.Advertised {
-			for _, one := range a.List {
-				advertised = append(advertised, one.Network)
-			}
-		}
+		networks, list := one.distinguishing()
+		advertised, rules = append(advertised, networks...), append(rules, list...)
 	}
 	known := map[string]int{}
 	all = true
@@ -161,6 +153,23 @@ func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool
 	return classes, all
 }
 
+// distinguishing returns the CIDRs of prefixAdvertisements, and the rules of BGPFilters.
+func (r *routing) distinguishing() ([]netip.Prefix, []bgpfilter.Rules) {
+	var rules []bgpfilter.Rules
+	for _, list := range r.policies.lists {
+		for i := range list {
+			rules = append(rules, list[i].rules[:]...)
+		}
+	}
+	var advertised []netip.Prefix
+	for _, a := range r.network.Advertised {
+		for _, one := range a.List {
+			advertised = append(advertised, one.Network)
+		}
+	}
+	return advertised, rules
+}
+
 // matches returns a text that is equal for prefixes that all rules and prefixAdvertisements treat
 // alike.
 func (r *routing) matches(p netip.Prefix) string {
@@ -174,7 +183,7 @@ func (r *routing) matches(p netip.Prefix) string {
 	}
 	for _, a := range r.network.Advertised {
 		for _, one := range a.List {
-			key = strconv.AppendBool(key, one.Network.Bits() <= p.Bits() && one.Network.Contains(p.Addr()))
+			key = strconv.AppendBool(key, contains(one.Network, p))
 		}
 	}
 	return string(key)
@@ -184,8 +193,9 @@ func (r *routing) matches(p netip.Prefix) string {
 // with BGPFilters if there are more.
 const maxDestinations = 64
 
-// destination returns what the policies of the sessions do with routes to a prefix.
-func (r *routing) destination(p netip.Prefix) routes.Destination {
+// destination returns what the policies of the sessions do with routes to a prefix. accepts
+// reports that it matters whether a term accepts a route to export.
+func (r *routing) destination(p netip.Prefix, accepts bool) routes.Destination {
 	d := routes.Destination{Policies: make([]routes.Policy, 1+len(r.policies.lists))}
 	adds := false
 	for _, a := range r.network.Advertised {
@@ -197,7 +207,7 @@ func (r *routing) destination(p netip.Prefix) routes.Destination {
 		for k := range list {
 			one.Import = append(one.Import, deciding(terms(list[k].rules[bgpfilter.Import], p)))
 			export := terms(list[k].rules[bgpfilter.Export], p)
-			if !adds {
+			if !adds && !accepts {
 				export = deciding(export)
 			}
 			one.Export = append(one.Export, export)
@@ -220,12 +230,17 @@ func deciding(list []routes.Term) []routes.Term {
 	return list
 }
 
+// contains reports whether a network contains a prefix.
+func contains(network, p netip.Prefix) bool {
+	return network.Bits() <= p.Bits() && network.Contains(p.Addr())
+}
+
 // communitiesOf returns the communities that nodes add to routes to a prefix: those of every
 // network that contains it.
 func communitiesOf(list []calico.Advertisement, p netip.Prefix) []routes.Community {
 	var out []routes.Community
 	for _, a := range list {
-		if a.Network.Bits() <= p.Bits() && a.Network.Contains(p.Addr()) {
+		if contains(a.Network, p) {
 			out = append(out, communities(a.Communities)...)
 		}
 	}

@@ -54,6 +54,8 @@ type RouteTable struct {
 	Dropped []DroppedRoutes `json:"dropped"`
 	// Missing are the routes that it does not receive, whatever the reason.
 	Missing []MissingRoutes `json:"missing"`
+	// Services are the ranges of addresses of Services, empty for a node.
+	Services []ServiceRoutes `json:"services"`
 	// NotExported names the IPPools with disableBGPExport: no node advertises routes to them.
 	NotExported []string `json:"notExported"`
 	// NotUnderstood names the BGPPeers with BGPFilters of which rules for the family are not known
@@ -180,6 +182,25 @@ type MissingRoutes struct {
 	Origins  NodeGroup     `json:"origins"`
 }
 
+// ServiceRoutes is the routes to a range of addresses of Services that an external peer receives.
+type ServiceRoutes struct {
+	// Field is serviceClusterIPs, serviceExternalIPs or serviceLoadBalancerIPs.
+	Field string `json:"field"`
+	CIDR  string `json:"cidr"`
+	// Single reports that nodes advertise only single addresses of Services in the range, if they
+	// have endpoints.
+	Single bool `json:"single"`
+	// Nodes are the nodes with sessions that carry routes to all of the range, Others those with
+	// sessions that do not.
+	Nodes  NodeGroup `json:"nodes"`
+	Others NodeGroup `json:"others"`
+}
+
+// Key returns a text that is equal for equal routes.
+func (s *ServiceRoutes) Key() string {
+	return fmt.Sprint(s.Field, s.CIDR, s.Single, s.Nodes.names, s.Others.names)
+}
+
 // NewRouteQuery returns a RouteQuery for a snapshot. It returns an error only if ctx is done.
 // Its cost is that of Compute without an earlier topology.
 func NewRouteQuery(ctx context.Context, s *state.Snapshot) (*RouteQuery, error) {
@@ -204,6 +225,9 @@ func NewRouteQuery(ctx context.Context, s *state.Snapshot) (*RouteQuery, error) 
 			if v := r.vertex(uint(i)); v >= 0 {
 				q.members[f][v] = append(q.members[f][v], uint32(i))
 			}
+		}
+		if t.services[f], err = t.newServices(ctx, f, nil); err != nil {
+			return nil, fmt.Errorf("computing the routes to Services: %w", err)
 		}
 	}
 	return q, nil
@@ -277,6 +301,36 @@ func (q *RouteQuery) Peer(ctx context.Context, address netip.Addr) (*RouteTable,
 		return nil, err
 	}
 	out.Address, out.Sessions = externals[k].Name, sessions
+	out.Services, err = w.services(ctx, externals[k])
+	return out, err
+}
+
+// services returns the routes to ranges of addresses of Services that nodes send to an external peer.
+func (w *tabulation) services(ctx context.Context, peer *sessions.ExternalPeer) ([]ServiceRoutes, error) {
+	out, s := []ServiceRoutes{}, w.t.services[w.family]
+	for _, one := range s.list {
+		prefixes, all := s.prefixes(one)
+		if !all {
+			prefixes = nil
+		}
+		with := bitset.New(w.t.index.Len())
+		for i, p := range prefixes {
+			sent, err := s.sent(ctx, p, s.origins(), s.outlets())
+			if err != nil {
+				return nil, err
+			}
+			if nodes := s.carriers(sent, peer); i == 0 {
+				with = nodes
+			} else {
+				with.InPlaceIntersection(nodes)
+			}
+		}
+		without := bitset.New(w.t.index.Len())
+		for _, tap := range w.taps {
+			without.InPlaceUnion(tap.Difference(with))
+		}
+		out = append(out, ServiceRoutes{one.Field, one.CIDR.String(), !one.Route, w.group(with), w.group(without)})
+	}
 	return out, nil
 }
 
@@ -346,7 +400,7 @@ func (w *tabulation) findTaps(o *sessions.ExternalPeer) int {
 func (w *tabulation) table(ctx context.Context, reading routes.Reading) (*RouteTable, error) {
 	out := &RouteTable{
 		Family: w.family.String(), Routes: []RouteGroup{}, Dropped: []DroppedRoutes{}, Missing: []MissingRoutes{},
-		NotExported: []string{}, NotUnderstood: []string{},
+		Services: []ServiceRoutes{}, NotExported: []string{}, NotUnderstood: []string{},
 	}
 	for _, p := range w.t.snapshot.IPPools() {
 		if p.Family == w.family && p.DisableBGPExport && w.t.allocations.mayRoute(p) != AllocationsNone {
@@ -373,7 +427,7 @@ func (w *tabulation) table(ctx context.Context, reading routes.Reading) (*RouteT
 		w.ranges = append(w.ranges, rangesOf(w.classes[i].parts))
 		var d routes.Destination
 		if w.classes[i].prefix.IsValid() {
-			d = w.routing.destination(w.classes[i].prefix)
+			d = w.routing.destination(w.classes[i].prefix, false)
 		}
 		traced, err := routes.Follow(ctx, &w.routing.graph, reading, d, w.target)
 		if err != nil {

@@ -132,7 +132,7 @@ func holds(ranges []PrefixRange, block netip.Prefix) bool {
 func flat(g *RouteGroup) []flatRoute {
 	var out []flatRoute
 	for _, origin := range g.Origins.names {
-		one := flatRoute{origin: origin, kind: g.Type, hop: g.NextHop.Kind, communities: g.Communities, outside: g.ThroughExternalPeers}
+		one := flatRoute{origin: origin, kind: g.Type, hop: g.NextHop.Kind, communities: slices.Sorted(slices.Values(g.Communities)), outside: g.ThroughExternalPeers}
 		for _, asn := range g.ASPath {
 			text := "own"
 			if asn != nil {
@@ -206,8 +206,8 @@ func (m *naive) receivedBy(q *RouteQuery, f calico.Family, origin *calico.Node, 
 	if transit {
 		reading = m.withASPaths()
 	}
-	w := &naiveFlood{model: m, origin: origin, family: f, block: block, reading: reading, all: true, silent: name}
-	w.run(func(r naiveRoute) {
+	w := &naiveFlood{model: m, family: f, block: block, reading: reading, all: true, silent: name}
+	w.run(origin, func(r naiveRoute) {
 		if r.at.Name == name {
 			one := m.flatten(q, f, origin, r)
 			one.sender, one.kind = "external", sessionType(r.in.internal())
@@ -232,8 +232,8 @@ func (m *naive) sentTo(q *RouteQuery, f calico.Family, origin *calico.Node, bloc
 	if !origin.SpeaksBGP(f) {
 		return nil
 	}
-	w := &naiveFlood{model: m, origin: origin, family: f, block: block, reading: m.reading(false), all: true}
-	w.run(func(r naiveRoute) {
+	w := &naiveFlood{model: m, family: f, block: block, reading: m.reading(false), all: true}
+	w.run(origin, func(r naiveRoute) {
 		for _, s := range m.slots {
 			if s.node != r.at || s.peer != peer || s.status != External || !s.exports(r) {
 				continue

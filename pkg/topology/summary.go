@@ -31,6 +31,9 @@ type Summary struct {
 	Sessions *PerFamily[Sessions] `json:"sessions"`
 	// Routes describes, for each family, which nodes have routes to the pods of others.
 	Routes *PerFamily[Routes] `json:"routes"`
+	// ServiceRanges lists, for each family, the ranges of addresses of Services that nodes
+	// advertise.
+	ServiceRanges *PerFamily[[]ServiceRange] `json:"serviceRanges"`
 	// Convergence estimates how long routes are missing after a start or a loss.
 	Convergence *Convergence `json:"convergence"`
 	// PodTraffic reports, for each family, whether pod traffic between nodes needs BGP.
@@ -309,6 +312,20 @@ type Reach struct {
 	WithoutRoute PairSet `json:"withoutRoute"`
 	// SinglePoints lists the single points of failure.
 	SinglePoints []SinglePoint `json:"singlePoints"`
+}
+
+// ServiceRange is a range of addresses of Services in the BGPConfiguration "default".
+type ServiceRange struct {
+	// Field is serviceClusterIPs, serviceExternalIPs or serviceLoadBalancerIPs.
+	Field string `json:"field"`
+	CIDR  string `json:"cidr"`
+	// Nodes counts the nodes that may originate routes to it: those with an address in the
+	// family and without the label that excludes nodes from external load balancers.
+	Nodes int `json:"nodes"`
+	// Sessions counts the sessions with external peers over which nodes may advertise all of it.
+	// BGPFilters decide, and for addresses of single Services where these have endpoints. It is
+	// null if BGPFilters distinguish too many parts of the ranges.
+	Sessions *int `json:"sessions"`
 }
 
 // SinglePoint is a node, zone or external peer whose loss would isolate nodes: all

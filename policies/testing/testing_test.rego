@@ -41,6 +41,7 @@ _good := {
 		"IPv4": _routes(_all_reached),
 		"IPv6": _routes(_none_there),
 	},
+	"serviceRanges": {"IPv4": [], "IPv6": []},
 	"convergence": {
 		"start": {"seconds": 12, "reason": "connect delay"},
 		"waiting": _no_nodes,

@@ -51,8 +51,9 @@ type flood struct {
 	reading     Reading
 	destination Destination
 	observed    observed
-	parts       []int  // of each vertex, the number of its component
-	relays      []bool // of each vertex
+	parts       []int   // of each vertex, the number of its component
+	relays      []bool  // of each vertex
+	shared      *Shared // nil if one node originates the route
 
 	source   int32
 	got      []bool    // of each vertex, whether its nodes have the route
@@ -92,7 +93,12 @@ func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 	for i := range f.routes {
 		f.routes[i] = f.routes[i][:0]
 	}
-	f.advertise(&route{at: source, learned: locally, preference: f.graph.Preference})
+	f.advertise(f.own(source))
+	return f.drain(ctx)
+}
+
+// drain advertises all routes that are to be advertised, until no vertex is missing.
+func (f *flood) drain(ctx context.Context) error {
 	for len(f.queue) > 0 && (f.missing > 0 || f.trace != nil) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -134,7 +140,7 @@ func (f *flood) advertise(r *route) {
 	for i := range v.Sessions {
 		s := &v.Sessions[i]
 		receivers := f.receivers(s.To)
-		if s.To == r.at && r.learned != locally {
+		if s.To == r.at && (r.learned != locally || r.at != f.source) {
 			receivers-- // A node does not send routes to itself.
 		}
 		if f.trace.returns(r, s) {
@@ -151,7 +157,7 @@ func (f *flood) advertise(r *route) {
 		if s.Internal && r.learned == byIBGP && r.asn == s.ASN {
 			next.clusters = reflected
 		}
-		if !f.send(&next, r, s.Internal, s.ASN, s.Policy) {
+		if !f.send(&next, r, s.Internal, s.ASN, s.Policy, f.passes(r)) {
 			continue
 		}
 		f.trace.passes(&next, r, s.Internal, s.ASN, s.NextHop)
@@ -169,7 +175,7 @@ func (f *flood) hand(r *route, v *Vertex) {
 		}
 		next := *r
 		next.at = External
-		if !f.send(&next, r, x.Internal, x.ASN, x.Policy) {
+		if !f.send(&next, r, x.Internal, x.ASN, x.Policy, true) {
 			continue
 		}
 		f.trace.passes(&next, r, x.Internal, x.ASN, NextHopDefault)
@@ -188,8 +194,8 @@ func (f *flood) hand(r *route, v *Vertex) {
 
 // send changes next, a copy of r, to r as a node sends it over a session, and reports
 // whether the node does. asn is the node's AS number on the session, policy the number of
-// its policy.
-func (f *flood) send(next, r *route, internal bool, asn uint32, policy int) bool {
+// its policy. passes reports whether the node exports a route that no term accepts.
+func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, passes bool) bool {
 	if f.observed.communities && r.learned != locally && r.confined(internal) {
 		f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByCommunity})
 		return false
@@ -198,6 +204,9 @@ func (f *flood) send(next, r *route, internal bool, asn uint32, policy int) bool
 		next.learned, next.clusters = byEBGP, nil
 		next.prepend(asn, f.observed.kept)
 	}
+	if !f.observed.any && !passes {
+		return false
+	}
 	if f.observed.any {
 		result, term := f.policy(policy).Export.apply(next, r.learned != locally, internal, f.observed)
 		switch result {
@@ -205,6 +214,9 @@ func (f *flood) send(next, r *route, internal bool, asn uint32, policy int) bool
 			f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByPolicy, Policy: policy, Term: term})
 			return false
 		case passed:
+			if !passes {
+				return false
+			}
 			if adds := f.graph.Vertices[r.at].Adds; adds < len(f.destination.Communities) {
 				next.add(f.destination.Communities[adds])
 			}
@@ -262,7 +274,7 @@ func (f *flood) receive(r *route, s *Session) {
 		f.trace.dropImport(r, Drop{Reason: ByASPath, ASN: s.PeerASN, Allowed: s.PeerAllowed})
 		return
 	}
-	if f.trace.wasEverywhere(f, r) || !f.imports(r, s.PeerPolicy, s.Internal) {
+	if f.trace.wasEverywhere(f, r, s.PeerAllowed) || !f.imports(r, s.PeerPolicy, s.Internal) {
 		return
 	}
 	f.trace.receive(r, ExternalSession{}, s.Internal)
@@ -316,7 +328,7 @@ func (f *flood) transfer(sent *route) {
 				f.trace.dropImport(&r, Drop{Reason: ByASPath, ASN: x.ASN, Allowed: x.Allowed})
 				continue
 			}
-			if f.trace.wasEverywhere(f, &r) || !f.imports(&r, x.Policy, x.Internal) {
+			if f.trace.wasEverywhere(f, &r, x.Allowed) || !f.imports(&r, x.Policy, x.Internal) {
 				continue
 			}
 			f.trace.receive(&r, x, x.Internal)

@@ -263,8 +263,8 @@ func (t *trace) transfers(r *route, internal bool) {
 }
 
 // wasEverywhere reports whether the path of a route contains the AS numbers of all nodes of a
-// vertex whose nodes have AS numbers of their own.
-func (t *trace) wasEverywhere(f *flood, r *route) bool {
+// vertex whose nodes have AS numbers of their own, more often than the nodes allow.
+func (t *trace) wasEverywhere(f *flood, r *route, allowed int) bool {
 	if t == nil {
 		return false
 	}
@@ -274,7 +274,7 @@ func (t *trace) wasEverywhere(f *flood, r *route) bool {
 			n++
 		}
 	}
-	return n >= f.graph.Vertices[r.at].Nodes
+	return n >= f.graph.Vertices[r.at].Nodes*(allowed+1)
 }
 
 // same reports whether Follow returns only one of two routes that policies treat alike.
@@ -308,7 +308,7 @@ func (t *trace) tap(f *flood, r *route) {
 		}
 		next := *r
 		next.at = External
-		if f.send(&next, r, x.Internal, x.ASN, x.Policy) {
+		if f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r)) {
 			t.passes(&next, r, x.Internal, x.ASN, x.NextHop)
 			t.record(&next, Received{Tap: i, Internal: x.Internal})
 		}

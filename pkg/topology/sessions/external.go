@@ -301,6 +301,11 @@ func (n *Network) externalDifferences(h *ExternalProtocol, v, w *Settings, nodes
 	return out
 }
 
+// zero reports whether some half-sessions have the remote AS number 0.
+func (h ExternalProtocol) zero() bool {
+	return slices.ContainsFunc(h.Variants, func(v Variant) bool { return v.Settings.PeerASN == 0 })
+}
+
 // disjoint reports whether no node has two variants.
 func (h *ExternalProtocol) disjoint() bool {
 	seen := bitset.New(0)
@@ -345,10 +350,27 @@ func (n *Network) exit(s *Settings) Exit {
 	return out
 }
 
-// exits returns the nodes of each exit. It skips BGPPeers with AS number 0, which BIRD
-// may reject, and nodes whose address another node has too.
+// exits returns the nodes of each exit.
 func (n *Network) exits(externals []*ExternalPeer) map[Exit]*bitset.BitSet {
-	out, shared := map[Exit]*bitset.BitSet{}, n.Index.Shared(n.Family)
+	out := map[Exit]*bitset.BitSet{}
+	n.EachExit(externals, func(list []Exit, nodes *bitset.BitSet) {
+		for _, k := range list {
+			if out[k] == nil {
+				out[k] = bitset.New(0)
+			}
+			out[k].InPlaceUnion(nodes)
+		}
+	})
+	return out
+}
+
+// EachExit calls visit with the exits of half-sessions that can come up with external peers, and the
+// nodes that have them. It skips BGPPeers with AS number 0, which BIRD may reject, and nodes
+// whose address another node has too. A half-session has several exits if it is ambiguous.
+// visit must not keep nodes. O(external peers x set operations), and O(nodes) for those with an
+// ambiguous half-session.
+func (n *Network) EachExit(externals []*ExternalPeer, visit func(exits []Exit, nodes *bitset.BitSet)) {
+	shared := n.Index.Shared(n.Family)
 	for _, o := range externals {
 		for i := range o.Protocols {
 			h := &o.Protocols[i]
@@ -359,28 +381,19 @@ func (n *Network) exits(externals []*ExternalPeer) map[Exit]*bitset.BitSet {
 				}
 			}
 			working := h.Nodes.Difference(h.Idle).Difference(shared).Difference(zero)
-			add := func(k Exit, nodes *bitset.BitSet) {
-				if out[k] == nil {
-					out[k] = bitset.New(0)
-				}
-				out[k].InPlaceUnion(nodes.Intersection(working))
-			}
 			if h.disjoint() {
 				for _, v := range h.Variants {
 					if v.Settings.PeerASN != 0 {
-						add(n.exit(&v.Settings), v.Nodes)
+						visit([]Exit{n.exit(&v.Settings)}, v.Nodes.Intersection(working))
 					}
 				}
 				continue
 			}
 			for i, ok := working.NextSet(0); ok; i, ok = working.NextSet(i + 1) {
-				for _, k := range n.ambiguousExits(h, i) {
-					add(k, bitset.New(0).Set(i))
-				}
+				visit(n.ambiguousExits(h, i), bitset.New(0).Set(i))
 			}
 		}
 	}
-	return out
 }
 
 // ambiguousExits returns the exits of the half-session of node i. It is not known which of its

@@ -165,6 +165,12 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		for _, a := range n.Advertised[1:] {
 			splits = append(splits, a.Nodes)
 		}
+		// BIRD may reject the half-sessions that have no exit, on the nodes that have them.
+		for _, o := range n.Externals {
+			if n.neverPasses(o.Address) || slices.ContainsFunc(o.Protocols, ExternalProtocol.zero) {
+				splits = append(splits, o.Nodes)
+			}
+		}
 		c.Networks[f], c.externals[f] = n, n.Externals
 	}
 	c.Classes = c.index.Divide(c.defaults(), splits, old)
