@@ -34,7 +34,7 @@ type podPool struct {
 // not export, which the summary names. O(IPPools).
 func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool) podPrefixes {
 	out := podPrefixes{priority: t.snapshot.BGPConfiguration(calico.Default).NormalPriority(f)}
-	out.key = fmt.Sprint(out.priority)
+	out.key = strconv.FormatUint(uint64(out.priority), 10)
 	for _, p := range t.snapshot.IPPools() {
 		if p.Family == f && p.CIDR.IsValid() && !p.DisableBGPExport && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
 			out.pools = append(out.pools, podPool{p.Name, p.CIDR, p.BlockSize()})
@@ -137,14 +137,14 @@ func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool
 		regions, complete := bgpfilter.Regions(pool.cidr, pool.blockSize, advertised, rules...)
 		all = all && complete
 		for _, region := range regions {
-			key := ""
+			var key strings.Builder
 			for _, one := range by {
-				key += one.matches(region.Prefix) + "|"
+				key.WriteString(one.matches(region.Prefix) + "|")
 			}
-			k, ok := known[key]
+			k, ok := known[key.String()]
 			if !ok {
 				k = len(classes)
-				known[key] = k
+				known[key.String()] = k
 				classes = append(classes, prefixClass{prefix: region.Prefix})
 			}
 			classes[k].parts = append(classes[k].parts, poolPart{pool, region})

@@ -173,14 +173,14 @@ func (d *DroppedRoutes) Key() string {
 	return fmt.Sprint(d.Prefixes, d.Origins.names, d.Nodes.names, d.Direction, d.Peer.Nodes.names, d.Peer.Addresses, d.reason())
 }
 
-// Key returns a text that is equal for equal routes.
-func (m *MissingRoutes) Key() string { return fmt.Sprint(m.Prefixes, m.Origins.names) }
-
 // MissingRoutes is routes that a node or external peer does not receive.
 type MissingRoutes struct {
 	Prefixes []PrefixRange `json:"prefixes"`
 	Origins  NodeGroup     `json:"origins"`
 }
+
+// Key returns a text that is equal for equal routes.
+func (m *MissingRoutes) Key() string { return fmt.Sprint(m.Prefixes, m.Origins.names) }
 
 // ServiceRoutes is the routes to a range of addresses of Services that an external peer receives.
 type ServiceRoutes struct {
@@ -305,6 +305,27 @@ func (q *RouteQuery) Peer(ctx context.Context, address netip.Addr) (*RouteTable,
 	return out, err
 }
 
+// tabulation makes one RouteTable.
+type tabulation struct {
+	*RouteQuery
+	family  calico.Family
+	routing *routing
+	target  routes.Target
+	node    int // the node whose routes these are, -1 for an external peer
+	// taps are the nodes of each of target.Taps.
+	taps []*bitset.BitSet
+	peer string // the address of the external peer
+	// externals are the addresses of the external peers of the node, by how it exchanges routes
+	// with them.
+	externals map[routes.ExternalSession][]string
+	classes   []prefixClass
+	ranges    [][]PrefixRange // of each class
+}
+
+func newTabulation(q *RouteQuery, f calico.Family) *tabulation {
+	return &tabulation{RouteQuery: q, family: f, routing: q.t.routings[f], node: -1, externals: map[routes.ExternalSession][]string{}}
+}
+
 // services returns the routes to ranges of addresses of Services that nodes send to an external peer.
 func (w *tabulation) services(ctx context.Context, peer *sessions.ExternalPeer) ([]ServiceRoutes, error) {
 	out, s := []ServiceRoutes{}, w.t.services[w.family]
@@ -332,27 +353,6 @@ func (w *tabulation) services(ctx context.Context, peer *sessions.ExternalPeer) 
 		out = append(out, ServiceRoutes{one.Field, one.CIDR.String(), !one.Route, w.group(with), w.group(without)})
 	}
 	return out, nil
-}
-
-// tabulation makes one RouteTable.
-type tabulation struct {
-	*RouteQuery
-	family  calico.Family
-	routing *routing
-	target  routes.Target
-	node    int // the node whose routes these are, -1 for an external peer
-	// taps are the nodes of each of target.Taps.
-	taps []*bitset.BitSet
-	peer string // the address of the external peer
-	// externals are the addresses of the external peers of the node, by how it exchanges routes
-	// with them.
-	externals map[routes.ExternalSession][]string
-	classes   []prefixClass
-	ranges    [][]PrefixRange // of each class
-}
-
-func newTabulation(q *RouteQuery, f calico.Family) *tabulation {
-	return &tabulation{RouteQuery: q, family: f, routing: q.t.routings[f], node: -1, externals: map[routes.ExternalSession][]string{}}
 }
 
 // findExternals sets externals.
@@ -619,6 +619,7 @@ func (w *tabulation) nextHop(first *routes.Received, origins, senders *bitset.Bi
 		return RouteNextHop{NextHopSender, addresses(senders)}
 	case routes.OfNode:
 		return RouteNextHop{NextHopNode, addresses(w.vertex(first.NextHop.Vertex))}
+	case routes.OfUnknown:
 	}
 	return RouteNextHop{NextHopUnknown, []string{}}
 }

@@ -65,7 +65,10 @@ func ComputeAll(ctx context.Context, ix *nodes.Index, s *state.Snapshot) (*Sessi
 	if err := c.resolve(ctx, nil); err != nil {
 		return nil, err
 	}
-	return c, c.connect(ctx, nil)
+	if err := c.connect(ctx, nil); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func newSessions(ix *nodes.Index, s *state.Snapshot, before *Sessions) *Sessions {
