@@ -81,7 +81,7 @@ func entries(list any) []map[string]any {
 	return out
 }
 
-// The kinds of a ServiceRange, by the fields of the BGPConfiguration.
+// The fields of a BGPConfiguration with ranges of addresses of Services.
 const (
 	ClusterIPs      = "serviceClusterIPs"
 	ExternalIPs     = "serviceExternalIPs"
@@ -90,25 +90,27 @@ const (
 
 // ServiceRange is a range of addresses of Services that nodes advertise.
 type ServiceRange struct {
-	Kind string
-	CIDR netip.Prefix
+	Field string // of the BGPConfiguration: ClusterIPs, ExternalIPs or LoadBalancerIPs
+	CIDR  netip.Prefix
 	// Route reports that every node originates a route to the whole range. Otherwise nodes
 	// advertise single addresses of Services in it.
 	Route bool
 }
 
 // ServiceRanges returns the ranges of addresses of Services in a family. c is the configuration
-// "default" and may be nil. A list with an entry that does not parse has no ranges: Calico then
-// does not use it (confd/pkg/backends/calico/client.go and routes.go).
-func (c *BGPConfiguration) ServiceRanges(f Family) []ServiceRange {
+// "default" and may be nil. aggregation reports whether the version of Calico reads
+// serviceLoadBalancerAggregation: v3.31 does. A list with an entry that does not parse has no
+// ranges: Calico then does not use it (confd/pkg/backends/calico/client.go and routes.go).
+func (c *BGPConfiguration) ServiceRanges(f Family, aggregation bool) []ServiceRange {
 	if c == nil {
 		return nil
 	}
+	single := aggregation && c.Spec["serviceLoadBalancerAggregation"] == "Disabled"
 	var out []ServiceRange
-	for _, kind := range []string{ClusterIPs, ExternalIPs, LoadBalancerIPs} {
+	for _, field := range []string{ClusterIPs, ExternalIPs, LoadBalancerIPs} {
 		var list []ServiceRange
 		usable := true
-		for _, one := range entries(c.Spec[kind]) {
+		for _, one := range entries(c.Spec[field]) {
 			text, _ := one["cidr"].(string)
 			if text == "" {
 				continue
@@ -119,8 +121,8 @@ func (c *BGPConfiguration) ServiceRanges(f Family) []ServiceRange {
 				break
 			}
 			if FamilyOf(cidr.Addr()) == f {
-				route := kind == ClusterIPs || cidr.Bits() < cidr.Addr().BitLen()
-				list = append(list, ServiceRange{kind, cidr.Masked(), route && !(kind == LoadBalancerIPs && c.Spec["serviceLoadBalancerAggregation"] == "Disabled")})
+				whole := field == ClusterIPs || !cidr.IsSingleIP() && !(field == LoadBalancerIPs && single)
+				list = append(list, ServiceRange{field, cidr.Masked(), whole})
 			}
 		}
 		if usable {
@@ -143,10 +145,9 @@ func (c *BGPConfiguration) NormalPriority(f Family) uint32 {
 	return uint32(n)
 }
 
-// ExcludesServices reports whether a node with these labels advertises no addresses of Services.
-func ExcludesServices(labels map[string]string) bool {
-	return labels["node.kubernetes.io/exclude-from-external-load-balancers"] == "true"
-}
+// ExcludedFromServices selects the nodes that advertise no addresses of Services
+// (confd/pkg/backends/calico/routes.go).
+const ExcludedFromServices = "node.kubernetes.io/exclude-from-external-load-balancers == 'true'"
 
 // BlockSize returns the length of the blocks of addresses into which the pool is divided.
 func (p *IPPool) BlockSize() int {

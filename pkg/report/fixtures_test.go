@@ -28,6 +28,7 @@ func reach(nodes int) *topology.Reach {
 func summary(nodes, reflectors int) *topology.Summary {
 	four, six := reach(nodes), reach(0)
 	return &topology.Summary{
+		Addresses:  &topology.PerFamily[topology.Addresses]{},
 		Nodes:      &topology.Nodes{Total: nodes, BGP: nodes, Reflectors: reflectors, NotReady: set(0)},
 		Mesh:       &topology.Mesh{Source: "set"},
 		Reflectors: &topology.PerFamily[topology.Reflectors]{IPv4: topology.Reflectors{Levels: []topology.Level{}, BGPPeers: []string{}}},

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 
 	"runtime"
@@ -249,13 +250,54 @@ func filtered(t testing.TB, n int, mesh bool) *state.Snapshot {
 	return s
 }
 
-// BenchmarkRoutes measures the first summary of states in which AS numbers and BGPFilters decide
-// which routes pass, and a change of a BGPFilter.
+// unfiltered returns the cluster of filtered without BGPFilters.
+func unfiltered(t testing.TB, n int, mesh bool) *state.Snapshot {
+	s := filtered(t, n, mesh)
+	for _, p := range s.BGPPeers() {
+		if p.Filters != nil {
+			spec := maps.Clone(p.Spec)
+			delete(spec, "filters")
+			s = s.Apply(state.Change{Before: p, After: calicotest.Object(t, "BGPPeer", p.Name, spec)})
+		}
+	}
+	for _, f := range s.BGPFilters() {
+		s = s.Apply(state.Change{Before: f})
+	}
+	return s
+}
+
+// routed returns the cluster of filtered with two routers of all nodes and ranges of addresses of
+// Services. Each tenth node advertises none.
+func routed(t testing.TB, n int) *state.Snapshot {
+	s := filtered(t, n, false)
+	for i, name := range []string{"router-a", "router-b"} {
+		s = s.Apply(state.Change{After: calicotest.Object(t, "BGPPeer", name, map[string]any{
+			"nodeSelector": "all()", "peerIP": fmt.Sprintf("192.0.2.%d", 1+i), "asNumber": int64(65001), "filters": []any{"filter-1"},
+		})})
+	}
+	for i := 0; i < n; i += 10 {
+		s = s.Apply(state.Change{After: excludedNode(t, i)})
+	}
+	return s.Apply(state.Change{After: configuration(t, map[string]any{
+		"nodeToNodeMeshEnabled":  false,
+		"serviceClusterIPs":      []any{map[string]any{"cidr": "10.96.0.0/12"}},
+		"serviceLoadBalancerIPs": []any{map[string]any{"cidr": "10.201.0.0/24"}, map[string]any{"cidr": "10.50.0.0/24"}},
+	})})
+}
+
+func excludedNode(t testing.TB, i int) calico.Object {
+	return clusterNode(t, i, calicotest.Label("node.kubernetes.io/exclude-from-external-load-balancers", "true"))
+}
+
+// BenchmarkRoutes measures the first summary of states in which AS numbers, BGPFilters and ranges of
+// addresses of Services decide which routes pass, a change of a BGPFilter, and one of a label that
+// excludes a node.
 func BenchmarkRoutes(b *testing.B) {
 	states := map[string]func() *state.Snapshot{
 		"as-number-per-node/nodes=2000": func() *state.Snapshot { return asNumberMesh(b, 2000) },
 		"filters/nodes=5000":            func() *state.Snapshot { return filtered(b, 5000, false) },
-		"no-filters/nodes=5000":         func() *state.Snapshot { return cluster(b, 5000, false) },
+		"no-filters/nodes=5000":         func() *state.Snapshot { return unfiltered(b, 5000, false) },
+		"routers/nodes=5000":            func() *state.Snapshot { return routed(b, 5000) },
 	}
 	for _, name := range sortedKeys(states) {
 		b.Run(name, func(b *testing.B) {
@@ -272,6 +314,15 @@ func BenchmarkRoutes(b *testing.B) {
 		next := s.Apply(state.Change{After: calicotest.Object(b, "BGPFilter", "filter-3", map[string]any{
 			"exportV4": []any{map[string]any{"action": "Reject", "matchOperator": "In", "cidr": "10.103.0.0/17"}},
 		})})
+		b.ReportAllocs()
+		for b.Loop() {
+			compute(b, next, before)
+		}
+	})
+	b.Run("routers/exclude/nodes=5000", func(b *testing.B) {
+		s := routed(b, 5000)
+		before := compute(b, s, nil)
+		next := s.Apply(state.Change{After: excludedNode(b, 7)})
 		b.ReportAllocs()
 		for b.Loop() {
 			compute(b, next, before)

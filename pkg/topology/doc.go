@@ -55,6 +55,9 @@
 //     (a, b) reports whether the nodes of b have the routes of the nodes of a.
 //     (routing.go and policies.go, O(N + L + V squared); routes.Compute, O(kinds of prefixes x V x
 //     sessions) if routes are reflected once or twice)
+//     Follow the routes to each kind of range of addresses of Services to the sessions with external
+//     peers. (services.go, O(half-sessions with external peers); routes.Advertise, O(kinds of
+//     ranges x sessions))
 //  12. Read from the matrix: isolated nodes, pairs without a route, partitions, and
 //     single points of failure. (reach.go, points.go, O(V squared), O(N) for single
 //     points)

@@ -138,7 +138,7 @@ func (t *Topology) HasRoute(f calico.Family, from, to string, transit bool) bool
 func (t *Topology) RoutesTo(ctx context.Context, prefix netip.Prefix) (func(from, to string) bool, error) {
 	r := t.routings[calico.FamilyOf(prefix.Addr())]
 	graph := r.graph
-	graph.Readings, graph.Destinations = 1, []routes.Destination{r.destination(prefix)}
+	graph.Readings, graph.Destinations = 1, []routes.Destination{r.destination(prefix, false)}
 	results, err := routes.Compute(ctx, &graph)
 	if err != nil {
 		return nil, err

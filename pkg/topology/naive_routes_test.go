@@ -13,7 +13,7 @@ import (
 
 // naiveRoute is one path to the origin's pods, at one node.
 type naiveRoute struct {
-	at *calico.Node
+	at, origin *calico.Node
 	// in is the half-session over which the node learned it, nil for the origin.
 	in *naiveSlot
 	// clusters is the cluster list. path is the AS path, the nearest AS number last.
@@ -24,18 +24,23 @@ type naiveRoute struct {
 	outside     bool
 	communities []string
 	preference  int64
+	// hop is the node whose address is the next hop, nil for one that external peers choose.
+	hop *calico.Node
 }
 
-// naiveFlood follows the routes of the origin.
+// naiveFlood follows routes to one prefix.
 type naiveFlood struct {
 	model    *naive
-	origin   *calico.Node
 	family   calico.Family
 	block    netip.Prefix // the zero Prefix for any
+	services bool         // the prefix is one of addresses of Services
 	reading  naiveReading
 	external []naiveRoute // the routes that external peers pass on
-	// routes are all that have come anywhere, fresh those to be passed on yet.
+	// routes are all that have come anywhere, fresh those to be passed on yet. all means that it
+	// keeps those that differ only in attributes that decide nothing.
 	routes, fresh []naiveRoute
+	all           bool
+	silent        string // the name of a node that sends nothing
 }
 
 // naiveReading tells whether the external peer of a slot passes routes on, and whether external
@@ -111,20 +116,32 @@ func (m *naive) receivers(f calico.Family, origin *calico.Node, block netip.Pref
 	if out, ok := m.followed[key]; ok {
 		return out
 	}
-	w := &naiveFlood{model: m, origin: origin, family: f, block: block, reading: reading}
+	w := &naiveFlood{model: m, family: f, block: block, reading: reading}
 	out := map[*calico.Node]bool{}
 	m.followed[key] = out
 	if !origin.SpeaksBGP(f) {
 		return out
 	}
-	w.fresh = []naiveRoute{{at: origin, preference: math.MaxInt32 - m.priority(f)}}
+	w.run(origin, func(r naiveRoute) { out[r.at] = true })
+	return out
+}
+
+// run follows the routes of an origin, and calls visit with each, the first one at the origin.
+func (w *naiveFlood) run(origin *calico.Node, visit func(naiveRoute)) {
+	w.fresh = []naiveRoute{w.model.own(origin, w.family)}
 	for len(w.fresh) > 0 {
 		r := w.fresh[0]
 		w.fresh = w.fresh[1:]
-		out[r.at] = true
-		w.spread(r)
+		visit(r)
+		if r.at.Name != w.silent {
+			w.spread(r)
+		}
 	}
-	return out
+}
+
+// own is a route that a node originates.
+func (m *naive) own(n *calico.Node, f calico.Family) naiveRoute {
+	return naiveRoute{at: n, origin: n, hop: n, preference: math.MaxInt32 - m.priority(f)}
 }
 
 // spread advertises a route over every half-session that exports it.
@@ -149,7 +166,7 @@ func (w *naiveFlood) leave(r naiveRoute, s *naiveSlot) {
 	if !ok {
 		return
 	}
-	next.outside, next.clusters = true, nil
+	next.outside, next.clusters, next.hop = true, nil, nil
 	if !w.reading.keeps {
 		next.path = nil
 	}
@@ -188,6 +205,9 @@ func (s *naiveSlot) reflected(r naiveRoute) bool {
 // sent returns r as a node sends it over s, and false if it does not.
 func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 	next := r
+	if mode := s.candidates[0].NextHopMode; mode == "Self" || !s.internal() && mode != "Keep" {
+		next.hop = s.node
+	}
 	switch {
 	case !s.internal():
 		next.path, next.clusters = append(slices.Clone(r.path), s.localASN()), nil
@@ -206,6 +226,9 @@ func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 		case "Reject":
 			return next, false
 		case "":
+			if w.services && !w.exportsService(s.node) {
+				return next, false
+			}
 			for _, c := range w.model.advertised(s.node, w.block) {
 				next.communities = withText(next.communities, c)
 			}
@@ -228,14 +251,14 @@ func (w *naiveFlood) send(r naiveRoute, s *naiveSlot) {
 // receive keeps a route, unless the node drops it or has a route over the same session
 // that reaches at least the same nodes.
 func (w *naiveFlood) receive(r naiveRoute) {
-	if r.at == w.origin || r.in.client() && slices.Contains(r.clusters, r.at.ClusterID) || timesIn(r.path, r.in.localASN()) > r.in.allowed() {
+	if r.at == r.origin || r.in.client() && slices.Contains(r.clusters, r.at.ClusterID) || timesIn(r.path, r.in.localASN()) > r.in.allowed() {
 		return
 	}
 	if w.block.IsValid() && w.filter("import", r.in, &r, true) == "Reject" {
 		return
 	}
 	for _, has := range w.routes {
-		if has.at == r.at && has.in == r.in && atMost(has, r) && w.sameAttributes(has, r) {
+		if has.at == r.at && has.origin == r.origin && has.in == r.in && atMost(has, r) && w.sameAttributes(has, r) {
 			return
 		}
 	}
@@ -245,6 +268,9 @@ func (w *naiveFlood) receive(r naiveRoute) {
 // sameAttributes reports whether all rules treat a and b alike: none reads more than two AS
 // numbers of a path.
 func (w *naiveFlood) sameAttributes(a, b naiveRoute) bool {
+	if w.all && (a.hop != b.hop || !slices.Equal(a.communities, b.communities) || len(a.path) == len(b.path) && !slices.Equal(a.path, b.path)) {
+		return false
+	}
 	near := func(r naiveRoute) []uint32 {
 		if !w.model.reads("asPathPrefix") {
 			return nil

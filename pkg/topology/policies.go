@@ -23,8 +23,9 @@ type podPrefixes struct {
 	key      string // equal for equal podPrefixes
 }
 
-// podPool is the CIDR of an IPPool and the length of its blocks.
+// podPool is the name and CIDR of an IPPool and the length of its blocks.
 type podPool struct {
+	name      string
 	cidr      netip.Prefix
 	blockSize int
 }
@@ -33,12 +34,13 @@ type podPool struct {
 // not export, which the summary names. O(IPPools).
 func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool) podPrefixes {
 	out := podPrefixes{priority: t.snapshot.BGPConfiguration(calico.Default).NormalPriority(f)}
+	out.key = strconv.FormatUint(uint64(out.priority), 10)
 	for _, p := range t.snapshot.IPPools() {
 		if p.Family == f && p.CIDR.IsValid() && !p.DisableBGPExport && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
-			out.pools = append(out.pools, podPool{p.CIDR, p.BlockSize()})
+			out.pools = append(out.pools, podPool{p.Name, p.CIDR, p.BlockSize()})
+			out.key += fmt.Sprint(" ", p.CIDR, p.BlockSize())
 		}
 	}
-	out.key = fmt.Sprint(out.pools, out.priority)
 	return out
 }
 
@@ -89,6 +91,70 @@ func (r *routing) destinations() []routes.Destination {
 	if !r.evaluates() || len(r.pods.pools) == 0 {
 		return nil
 	}
+	classes, all := r.prefixClasses(r)
+	r.partial = !all
+	var out []routes.Destination
+	for _, c := range classes {
+		d := r.destination(c.prefix, false)
+		if slices.ContainsFunc(out, func(has routes.Destination) bool { return reflect.DeepEqual(has, d) }) {
+			continue
+		}
+		if len(out) == maxDestinations {
+			r.partial = true
+			break
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// prefixClass is the prefixes of pods that all rules and prefixAdvertisements treat alike. prefix
+// is one of them.
+type prefixClass struct {
+	prefix netip.Prefix
+	parts  []poolPart
+}
+
+// poolPart is a part of an IPPool.
+type poolPart struct {
+	pool *podPool
+	bgpfilter.Region
+}
+
+// prefixClasses divides the prefixes of pods into classes that each of some routings, usually r alone,
+// treats alike. It returns false if there are too many. O(IPPools x CIDRs of rules squared) at worst.
+func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool) {
+	var rules []bgpfilter.Rules
+	var advertised []netip.Prefix
+	for _, one := range by {
+		networks, list := one.distinguishing()
+		advertised, rules = append(advertised, networks...), append(rules, list...)
+	}
+	known := map[string]int{}
+	all = true
+	for i := range r.pods.pools {
+		pool := &r.pods.pools[i]
+		regions, complete := bgpfilter.Regions(pool.cidr, pool.blockSize, advertised, rules...)
+		all = all && complete
+		for _, region := range regions {
+			var key strings.Builder
+			for _, one := range by {
+				key.WriteString(one.matches(region.Prefix) + "|")
+			}
+			k, ok := known[key.String()]
+			if !ok {
+				k = len(classes)
+				known[key.String()] = k
+				classes = append(classes, prefixClass{prefix: region.Prefix})
+			}
+			classes[k].parts = append(classes[k].parts, poolPart{pool, region})
+		}
+	}
+	return classes, all
+}
+
+// distinguishing returns the CIDRs of prefixAdvertisements, and the rules of BGPFilters.
+func (r *routing) distinguishing() ([]netip.Prefix, []bgpfilter.Rules) {
 	var rules []bgpfilter.Rules
 	for _, list := range r.policies.lists {
 		for i := range list {
@@ -101,30 +167,7 @@ func (r *routing) destinations() []routes.Destination {
 			advertised = append(advertised, one.Network)
 		}
 	}
-	var out []routes.Destination
-	known := map[string]bool{}
-	r.partial = false
-	for _, pool := range r.pods.pools {
-		prefixes, all := bgpfilter.Representatives(pool.cidr, pool.blockSize, advertised, rules...)
-		for _, p := range prefixes {
-			key := r.matches(p)
-			if known[key] {
-				continue
-			}
-			known[key] = true
-			d := r.destination(p)
-			if slices.ContainsFunc(out, func(has routes.Destination) bool { return reflect.DeepEqual(has, d) }) {
-				continue
-			}
-			if len(out) == maxDestinations {
-				all = false
-				break
-			}
-			out = append(out, d)
-		}
-		r.partial = r.partial || !all
-	}
-	return out
+	return advertised, rules
 }
 
 // matches returns a text that is equal for prefixes that all rules and prefixAdvertisements treat
@@ -140,7 +183,7 @@ func (r *routing) matches(p netip.Prefix) string {
 	}
 	for _, a := range r.network.Advertised {
 		for _, one := range a.List {
-			key = strconv.AppendBool(key, one.Network.Bits() <= p.Bits() && one.Network.Contains(p.Addr()))
+			key = strconv.AppendBool(key, contains(one.Network, p))
 		}
 	}
 	return string(key)
@@ -150,8 +193,9 @@ func (r *routing) matches(p netip.Prefix) string {
 // with BGPFilters if there are more.
 const maxDestinations = 64
 
-// destination returns what the policies of the sessions do with routes to a prefix.
-func (r *routing) destination(p netip.Prefix) routes.Destination {
+// destination returns what the policies of the sessions do with routes to a prefix. accepts
+// reports that it matters whether a term accepts a route to export.
+func (r *routing) destination(p netip.Prefix, accepts bool) routes.Destination {
 	d := routes.Destination{Policies: make([]routes.Policy, 1+len(r.policies.lists))}
 	adds := false
 	for _, a := range r.network.Advertised {
@@ -163,7 +207,7 @@ func (r *routing) destination(p netip.Prefix) routes.Destination {
 		for k := range list {
 			one.Import = append(one.Import, deciding(terms(list[k].rules[bgpfilter.Import], p)))
 			export := terms(list[k].rules[bgpfilter.Export], p)
-			if !adds {
+			if !adds && !accepts {
 				export = deciding(export)
 			}
 			one.Export = append(one.Export, export)
@@ -186,27 +230,34 @@ func deciding(list []routes.Term) []routes.Term {
 	return list
 }
 
+// contains reports whether a network contains a prefix.
+func contains(network, p netip.Prefix) bool {
+	return network.Bits() <= p.Bits() && network.Contains(p.Addr())
+}
+
 // communitiesOf returns the communities that nodes add to routes to a prefix: those of every
 // network that contains it.
 func communitiesOf(list []calico.Advertisement, p netip.Prefix) []routes.Community {
 	var out []routes.Community
 	for _, a := range list {
-		if a.Network.Bits() <= p.Bits() && a.Network.Contains(p.Addr()) {
+		if contains(a.Network, p) {
 			out = append(out, communities(a.Communities)...)
 		}
 	}
 	return out
 }
 
-// terms returns what rules do with routes to a prefix.
+// effects returns the effects of rules on routes to a prefix.
+func effects(rules bgpfilter.Rules, p netip.Prefix) []bgpfilter.Effect {
+	return slices.DeleteFunc(rules.For(p), func(e bgpfilter.Effect) bool { return e.Interface != "" && calicoInterface(e.Interface) })
+}
+
+// terms returns what rules do with routes to a prefix, a term for each of effects.
 func terms(rules bgpfilter.Rules, p netip.Prefix) []routes.Term {
 	out := []routes.Term{}
-	for _, e := range rules.For(p) {
+	for _, e := range effects(rules, p) {
 		t := routes.Term{Learned: e.Learned, EBGP: e.EBGP, IBGP: e.IBGP, Path: e.Path, Accept: e.Accept, Add: communities(e.Add), Prepend: e.Prepend}
 		if e.Interface != "" {
-			if calicoInterface(e.Interface) {
-				continue
-			}
 			// Own routes have no interface. That of learned ones is not in any object.
 			t.Learned, t.Uncertain = true, true
 		}

@@ -203,6 +203,9 @@ func summaryDiffers(got *Summary, m *naive) string {
 		if g, w := totalsOf(got.Sessions.In(f)), m.totals(f); g != w {
 			return fmt.Sprintf("%s sessions: got %s, want %s", f, g, w)
 		}
+		if g, w := serviceRangesOf(*got.ServiceRanges.In(f)), m.serviceRanges(f); g != w {
+			return fmt.Sprintf("%s ranges of Services: got %s, want %s", f, g, w)
+		}
 		routes := got.Routes.In(f)
 		for transit, reach := range map[bool]*Reach{false: routes.WithoutTransit, true: routes.WithTransit} {
 			if g, w := reachOf(reach), m.reach(f, m.reading(transit)); g != w {

@@ -168,6 +168,9 @@ func (g *generator) node(i int) calico.Object {
 	case g.one(6): // An AS number of its own, which no other node has.
 		options = append(options, calicotest.BGP("asNumber", int64(65100+i)))
 	}
+	if g.one(5) {
+		options = append(options, calicotest.Label("node.kubernetes.io/exclude-from-external-load-balancers", pick(g.choices, "true", "true", "")))
+	}
 	n := calicotest.Node(g.t, nodeName(i), append(options, calicotest.Label("rack", pick(g.choices, "a", "b", "c")))...)
 	n.NotReady = g.oddly()
 	if g.one(8) { // Another address of its own, which BGPPeers may name.
@@ -341,7 +344,28 @@ func (g *generator) configuration() calico.Object {
 		g.rejected(spec)
 	}
 	g.advertisements(spec)
+	g.services(spec)
 	return calicotest.Object(g.t, "BGPConfiguration", calico.Default, spec)
+}
+
+// services sets ranges of addresses of Services. Some are inside an IPPool.
+func (g *generator) services(spec map[string]any) {
+	if !g.one(3) {
+		return
+	}
+	cidrs := []string{"10.96.0.0/29", "10.96.0.0/30", "10.244.0.192/29", "10.96.0.5/32", "fd00:96::/125", "fd00:244::f8/125"}
+	for _, field := range naiveServiceFields {
+		if spec[field] == nil && g.one(2) {
+			list := []any{map[string]any{"cidr": pick(g.choices, cidrs...)}, map[string]any{"cidr": pick(g.choices, cidrs...)}}
+			if g.oddly() {
+				list = append(list, map[string]any{"cidr": "10.96.0.9"})
+			}
+			spec[field] = list
+			if field == "serviceLoadBalancerIPs" && g.one(2) {
+				spec["serviceLoadBalancerAggregation"] = "Disabled"
+			}
+		}
+	}
 }
 
 // advertisements sets prefixAdvertisements.
@@ -381,7 +405,7 @@ func (g *generator) nodeConfiguration() calico.Object {
 }
 
 func (g *generator) version() calico.Object {
-	return calicotest.ClusterInformation(g.t, pick(g.choices, "v3.30.1", "v3.31.2", "v3.32.0", "master"))
+	return calicotest.ClusterInformation(g.t, pick(g.choices, "v3.30.1", "v3.31.2", "v3.32.0", "v3.33.0", "master"))
 }
 
 func (g *generator) filter(name string) calico.Object {
@@ -405,13 +429,13 @@ func (g *generator) filter(name string) calico.Object {
 func (g *generator) rule(field string) any {
 	rule := map[string]any{"action": pick(g.choices, "Accept", "Reject")}
 	if !g.one(4) {
-		cidrs, low := []string{"10.244.0.0/24", "10.244.0.0/25", "10.244.0.64/26", "10.0.0.0/8", "10.245.0.192/26"}, int64(24)
+		cidrs, low := []string{"10.244.0.0/24", "10.244.0.0/25", "10.244.0.64/26", "10.0.0.0/8", "10.245.0.192/26", "10.96.0.0/30"}, int64(24)
 		if strings.HasSuffix(field, "V6") {
-			cidrs, low = []string{"fd00:244::/120", "fd00:244::80/121", "fd00:244::40/122", "fd00::/8"}, 120
+			cidrs, low = []string{"fd00:244::/120", "fd00:244::80/121", "fd00:244::40/122", "fd00::/8", "fd00:96::/126"}, 120
 		}
 		rule["cidr"] = pick(g.choices, cidrs...)
 		rule["matchOperator"] = pick(g.choices, "In", "In", "NotIn", "Equal", "NotEqual")
-		if g.one(4) {
+		if g.one(4) && !strings.Contains(rule["cidr"].(string), "96") { // Else it is a range of lengths below that of the CIDR.
 			rule["prefixLength"] = map[string]any{"min": low, "max": low + pick[int64](g.choices, 2, 2, 6)}
 		}
 	}

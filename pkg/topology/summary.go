@@ -33,6 +33,9 @@ type Summary struct {
 	Sessions *PerFamily[Sessions] `json:"sessions"`
 	// Routes describes, for each family, which nodes have routes to the pods of others.
 	Routes *PerFamily[Routes] `json:"routes"`
+	// ServiceRanges lists, for each family, the ranges of addresses of Services that nodes
+	// advertise.
+	ServiceRanges *PerFamily[[]ServiceRange] `json:"serviceRanges"`
 	// Convergence estimates how long routes are missing after a start or a loss.
 	Convergence *Convergence `json:"convergence"`
 	// PodTraffic reports, for each family, whether pod traffic between nodes needs BGP.
@@ -119,6 +122,16 @@ type Addresses struct {
 type Subnets struct {
 	Subnets int      `json:"subnets"`
 	Sample  []string `json:"sample"`
+	// Same, Different and Uneven count the pairs of nodes whose addresses have masks. In Same, each
+	// node has the address of the other in its network: with CrossSubnet, Calico uses no tunnel
+	// between them. In Different, none does: with CrossSubnet it uses a tunnel, and without
+	// encapsulation packets go to a router. In Uneven, only one of the two does, because their masks
+	// differ: one direction is as in Same, the other as in Different.
+	Same      int `json:"same"`
+	Different int `json:"different"`
+	Uneven    int `json:"uneven"`
+	// Wider is the nodes that have the address of the other node of an uneven pair in their network.
+	Wider NodeSet `json:"wider"`
 }
 
 // SharedAddress is an address that several nodes have: their number, and the names of the
@@ -310,6 +323,20 @@ type Reach struct {
 	WithoutRoute PairSet `json:"withoutRoute"`
 	// SinglePoints lists the single points of failure.
 	SinglePoints []SinglePoint `json:"singlePoints"`
+}
+
+// ServiceRange is a range of addresses of Services in the BGPConfiguration "default".
+type ServiceRange struct {
+	// Field is serviceClusterIPs, serviceExternalIPs or serviceLoadBalancerIPs.
+	Field string `json:"field"`
+	CIDR  string `json:"cidr"`
+	// Nodes counts the nodes that may originate routes to it: those with an address in the
+	// family and without the label that excludes nodes from external load balancers.
+	Nodes int `json:"nodes"`
+	// Sessions counts the sessions with external peers over which nodes may advertise all of it.
+	// BGPFilters decide, and for addresses of single Services where these have endpoints. It is
+	// null if BGPFilters distinguish too many parts of the ranges.
+	Sessions *int `json:"sessions"`
 }
 
 // SinglePoint is a node, zone or external peer whose loss would isolate nodes: all

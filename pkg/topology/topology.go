@@ -25,6 +25,7 @@ type Topology struct {
 	networks [2]*network
 	tallies  [2]*tally
 	routings [2]*routing
+	services [2]*services
 	waiting  *bitset.BitSet // see network.waiting; nil for none
 	summary  *Summary
 	// measures holds the sets of the summary that every topology recomputes.
@@ -47,7 +48,7 @@ func (t *Topology) Transit() []*TransitPeers {
 func (t *Topology) Summary() *Summary { return t.summary }
 
 // Equivalent reports whether t, which Compute made from before, has the same sessions,
-// routes, need for BGP and IPPools with addresses of pods. Only labels and settings that do not decide any of them
+// routes, ranges of Services, need for BGP and IPPools with addresses of pods. Only labels and settings that do not decide any of them
 // can then differ. False does not mean that they differ. O(1).
 func (t *Topology) Equivalent(before *Topology) bool {
 	if t == before {
@@ -55,7 +56,7 @@ func (t *Topology) Equivalent(before *Topology) bool {
 	}
 	a, b := t.summary, before.summary
 	return t.networks == before.networks && a.Mesh == b.Mesh && a.Reflectors == b.Reflectors && a.Sessions == b.Sessions && a.Routes == b.Routes &&
-		a.Convergence == b.Convergence && a.PodTraffic == b.PodTraffic && a.ClusterRoutes == b.ClusterRoutes && a.Timers == b.Timers &&
+		a.Convergence == b.Convergence && a.PodTraffic == b.PodTraffic && a.ServiceRanges == b.ServiceRanges && a.ClusterRoutes == b.ClusterRoutes && a.Timers == b.Timers &&
 		t.allocations == before.allocations
 }
 
@@ -125,15 +126,24 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	} else if err := t.connect(ctx, programming.needsBGP); err != nil {
 		return err
 	}
+	for _, f := range calico.Families {
+		var old *services
+		if before != nil {
+			old = before.services[f]
+		}
+		if t.services[f], err = t.newServices(ctx, f, old); err != nil {
+			return err
+		}
+	}
 	t.summarize(before, programming, scopes)
 	return nil
 }
 
-// selectorsOf returns a function that reports whether a BGPPeer or FelixConfiguration of the
-// snapshot has a selector. It returns true for "", which selects all nodes.
+// selectorsOf returns a function that reports whether a topology of the snapshot reads a selector:
+// that of a BGPPeer or FelixConfiguration, "" for all nodes, or calico.ExcludedFromServices.
 func selectorsOf(s *state.Snapshot) func(string) bool {
 	used := make(map[string]bool, 2*len(s.BGPPeers())+1)
-	used[""] = true
+	used[""], used[calico.ExcludedFromServices] = true, true
 	for _, p := range s.BGPPeers() {
 		used[p.NodeSelector], used[p.PeerSelector] = true, true
 	}

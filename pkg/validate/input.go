@@ -62,6 +62,7 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	put("reflectors", s.Reflectors == old.Reflectors, whole(s.Reflectors))
 	put("sessions", s.Sessions == old.Sessions, whole(s.Sessions))
 	put("routes", s.Routes == old.Routes, whole(s.Routes))
+	put("serviceRanges", s.ServiceRanges == old.ServiceRanges, whole(s.ServiceRanges))
 	put("convergence", s.Convergence == old.Convergence, whole(s.Convergence))
 	put("podTraffic", s.PodTraffic == old.PodTraffic, whole(s.PodTraffic))
 	put("podAddresses", s.PodAddresses == old.PodAddresses, whole(s.PodAddresses))

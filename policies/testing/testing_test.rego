@@ -42,6 +42,7 @@ _good := {
 		"IPv4": _routes(_all_reached),
 		"IPv6": _routes(_none_there),
 	},
+	"serviceRanges": {"IPv4": [], "IPv6": []},
 	"convergence": {
 		"start": {"seconds": 12, "reason": "connect delay"},
 		"waiting": _no_nodes,
@@ -133,7 +134,14 @@ _fine_addresses := {
 	"sharedAddresses": [],
 	"misdetected": _no_nodes,
 	"misdetectedAddresses": [],
-	"subnets": {"subnets": 1, "sample": ["192.0.2.0/24"]},
+	"subnets": {
+		"subnets": 1,
+		"sample": ["192.0.2.0/24"],
+		"same": 45,
+		"different": 0,
+		"uneven": 0,
+		"wider": _no_nodes,
+	},
 }
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}

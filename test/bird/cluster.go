@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -123,6 +124,11 @@ func (c *Cluster) daemon(s Speaker) *daemon {
 	return nil
 }
 
+// node returns the node or router of a name.
+func (c *Cluster) node(name string) *Node {
+	return &c.nodes[slices.IndexFunc(c.nodes, func(n Node) bool { return n.Name == name })]
+}
+
 // askRoutes is the command for the routes that BIRD learned by BGP.
 const askRoutes = "show route where source = RTS_BGP"
 
@@ -153,7 +159,11 @@ func (c *Cluster) Views(ctx context.Context) (map[Speaker]View, error) {
 		if err != nil {
 			return nil, d.failed(err)
 		}
-		views[d.speaker] = View{established(protocols), destinations(routes, owners, d.speaker.Node)}
+		v := View{Sessions: established(protocols)}
+		if c.node(d.speaker.Node).Router == nil {
+			v.Routes = destinations(routes, owners, d.speaker.Node)
+		}
+		views[d.speaker] = v
 	}
 	return views, nil
 }

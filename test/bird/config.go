@@ -15,8 +15,11 @@ const defaultPort = 179
 // and bird_ipam.cfg, or bird6.cfg, bird6_aggr.cfg and bird6_ipam.cfg, in one text
 // (node/filesystem/etc/calico/confd/templates). It omits Services and IPPools, of whose values BIRD rejects none, and local
 // workloads, whose addresses are in no API object. The pods of all nodes are in one pool. The error is that of confd, which
-// then writes no file.
+// then writes no file. The configuration of a router has its sessions.
 func (n *Node) Config(f calico.Family) (string, error) {
+	if n.Router != nil {
+		return n.routerConfig(f), nil
+	}
 	settings := n.Settings[f]
 	if settings == nil {
 		return "", n.unwritten[f]
@@ -69,7 +72,7 @@ func (n *Node) Config(f calico.Family) (string, error) {
 func (n *Node) writeRoutes(line func(string, ...any), settings *Settings, f calico.Family) {
 	line("protocol static pods {")
 	line("  route %s blackhole;", n.Pods[f])
-	for _, cidr := range settings.Ranges {
+	for _, cidr := range settings.advertised() {
 		line("  route %s blackhole;", cidr)
 	}
 	for _, route := range settings.Gateways {
@@ -93,7 +96,7 @@ func (n *Node) writeExports(line func(string, ...any), settings *Settings, f cal
 	line("function export_to_peers() {")
 	line("  apply_communities();")
 	line("  own_blocks();")
-	for _, cidr := range settings.Ranges {
+	for _, cidr := range settings.advertised() {
 		line("  if ( net ~ %s ) then { accept; }", cidr)
 	}
 	if n.Reflector {

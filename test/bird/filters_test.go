@@ -55,7 +55,7 @@ func TestFilteredStatesCutRoutes(t *testing.T) {
 // filteredState returns a random state without a mesh, in which BGPPeers have BGPFilters. Its version is not set: all
 // conditions apply.
 func filteredState(r *rand.Rand) []object {
-	var list []object
+	list := pools()
 	stacks := r.IntN(3) == 0
 	n := 4 + r.IntN(4)
 	if stacks {
@@ -70,9 +70,7 @@ func filteredState(r *rand.Rand) []object {
 			"cidr": pick(r, "10.244.0.0/16", "10.244.2.0/24", "fd00:244::/32"), "communities": []any{pick(r, "1:1", "1:2:3", "65535:65281", "65535:65282")},
 		}}
 	}
-	list = append(list, configuration(settings),
-		object{kind: calico.KindIPPool, name: "pods", spec: spec{"cidr": podNetworks[calico.IPv4].String(), "ipipMode": "Never", "vxlanMode": "Never"}},
-		object{kind: calico.KindIPPool, name: "pods-6", spec: spec{"cidr": podNetworks[calico.IPv6].String(), "vxlanMode": "Never"}})
+	list = append(list, configuration(settings))
 	for _, name := range []string{"f", "g"} {
 		filter := spec{}
 		for _, field := range []string{"importV4", "exportV4", "importV6", "exportV6"} {

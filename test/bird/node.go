@@ -43,6 +43,8 @@ type Node struct {
 	Settings [2]*Settings
 	// Passwords are the values of Secrets, by "name/key". Others hold their own reference.
 	Passwords map[string]string
+	// Router is the sessions of a router, which is no node of the cluster; nil for nodes.
+	Router []routerSession
 
 	unwritten [2]error
 }
@@ -50,7 +52,7 @@ type Node struct {
 // runs reports whether the laboratory has a BIRD of the node for a family. calico-node runs both. Without an address in the
 // family, only one that rejects its configuration matters: that of a node without a router ID.
 func (n *Node) runs(f calico.Family) bool {
-	return n.Address[f].IsValid() || n.RouterID == "" && n.Address[calico.IPv6].IsValid()
+	return n.Address[f].IsValid() || n.Router == nil && n.RouterID == "" && n.Address[calico.IPv6].IsValid()
 }
 
 // Nodes returns the nodes of s, whose topology is t, sorted by name.
@@ -82,8 +84,13 @@ func routerID(s *state.Snapshot, n *calico.Node) string {
 	if slices.ContainsFunc(s.Nodes(), func(o *calico.Node) bool { return o.SpeaksBGP(calico.IPv4) }) {
 		return ""
 	}
+	return hashID(n.Name)
+}
+
+// hashID returns a router ID for a name.
+func hashID(name string) string {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(n.Name)) // It cannot fail.
+	_, _ = h.Write([]byte(name)) // It cannot fail.
 	return netip.AddrFrom4([4]byte(h.Sum(nil))).String()
 }
 

@@ -21,9 +21,10 @@ type Settings struct {
 	// Filters are the functions of all BGPFilters. Calls has their names, by BGPFilter and direction.
 	Filters []string
 	Calls   map[string][2]string
-	// Ranges are the ranges of service addresses with a route on every node. Reflected are those that route reflectors
-	// pass on.
+	// Ranges are the ranges of service addresses with a route on every node, except the excluded ones. Reflected are those
+	// that route reflectors pass on.
 	Ranges, Reflected []string
+	Excluded          bool
 	// Gateways are the static routes to peers with a reachableBy.
 	Gateways []string
 	// Ignored are the ignoredInterfaces.
@@ -40,6 +41,14 @@ type Advertisement struct {
 	Statements []string
 }
 
+// advertised returns the ranges of service addresses to which the node has routes of its own.
+func (o *Settings) advertised() []string {
+	if o.Excluded {
+		return nil
+	}
+	return o.Ranges
+}
+
 // maxPriority is the number from which calico-node subtracts priorities.
 const maxPriority = 1<<31 - 1
 
@@ -53,6 +62,7 @@ func settingsOf(s *state.Snapshot, node *calico.Node, f calico.Family) (*Setting
 	}
 	out.addAdvertisements(s, node, spec, f)
 	out.addRanges(spec, f)
+	out.Excluded = node.Labels["node.kubernetes.io/exclude-from-external-load-balancers"] == "true"
 	out.addGateways(s, f)
 	for _, v := range items(spec["ignoredInterfaces"]) {
 		out.Ignored = append(out.Ignored, fmt.Sprint(v))

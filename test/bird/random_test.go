@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
@@ -14,7 +15,8 @@ import (
 // randomStates is the number of random states; the number of each is its seed.
 const randomStates = 40
 
-// compareRandomly compares BIRD with the prediction in a number of random states, each from a seed of its own in a stream.
+// compareRandomly compares BIRD with the prediction in a number of random states, each from a seed of its own in a stream:
+// sessions, which nodes have routes to the pods of which, and the routes of nodes and routers with their attributes.
 func compareRandomly(t *testing.T, states int, stream uint64, state func(*rand.Rand) []object) {
 	t.Helper()
 	for seed := range uint64(states) {
@@ -25,7 +27,12 @@ func compareRandomly(t *testing.T, states int, stream uint64, state func(*rand.R
 			for uncertain(w) {
 				w = newWorld(t, state(r))
 			}
-			w.await(t, start(t, w.nodes, Options{}))
+			w.addRouters(t)
+			c := start(t, w.nodes, Options{})
+			w.await(t, c)
+			if len(w.topology.Frozen()) == 0 {
+				w.awaitRoutes(t, c)
+			}
 		})
 	}
 }
@@ -68,7 +75,7 @@ func randomState(r *rand.Rand) []object {
 	if stacks {
 		n = 3 + r.IntN(3)
 	}
-	var list []object
+	list := pools()
 	for i := range n {
 		list = append(list, randomNode(r, 8+i, stacks))
 	}
@@ -95,6 +102,14 @@ func randomState(r *rand.Rand) []object {
 		list = append(list, peer(fmt.Sprintf("peer-%d", i), randomPeer(r, 8, n)))
 	}
 	return list
+}
+
+// pools returns the IPPools of the pods.
+func pools() []object {
+	return []object{
+		{kind: calico.KindIPPool, name: "pods", spec: spec{"cidr": podNetworks[calico.IPv4].String(), "ipipMode": "Never", "vxlanMode": "Never"}},
+		{kind: calico.KindIPPool, name: "pods-6", spec: spec{"cidr": podNetworks[calico.IPv6].String(), "vxlanMode": "Never"}},
+	}
 }
 
 func randomNode(r *rand.Rand, i int, stacks bool) object {

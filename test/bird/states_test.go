@@ -4,8 +4,10 @@ package bird
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -99,6 +101,7 @@ func objects(parts ...any) []object {
 // world is a state and its prediction.
 type world struct {
 	documents []map[string]any
+	snapshot  *state.Snapshot
 	topology  *topology.Topology
 	nodes     []Node
 	want      map[Speaker]View
@@ -114,14 +117,57 @@ func newWorld(t *testing.T, list []object) *world {
 		w.documents = append(w.documents, document)
 		decoded = append(decoded, calicotest.Decode(t, document))
 	}
-	s := state.New(decoded...)
-	w.topology = topologytest.Compute(t, s, nil)
-	w.nodes = Nodes(s, w.topology)
+	w.snapshot = state.New(decoded...)
+	w.topology = topologytest.Compute(t, w.snapshot, nil)
+	w.nodes = Nodes(w.snapshot, w.topology)
+	w.predict(t)
+	return w
+}
+
+// predict sets the prediction.
+func (w *world) predict(t *testing.T) {
+	t.Helper()
 	var err error
-	if w.want, err = Predict(t.Context(), s, w.topology, w.nodes); err != nil {
+	if w.want, err = Predict(t.Context(), w.snapshot, w.topology, w.nodes); err != nil {
 		t.Fatal(err)
 	}
-	return w
+}
+
+// addRouters adds routers that play the external peers.
+func (w *world) addRouters(t *testing.T) {
+	t.Helper()
+	w.nodes = append(w.nodes, Routers(w.nodes)...)
+	w.predict(t)
+}
+
+// awaitRoutes fails the test unless the routers of c receive the predicted ranges of addresses of Services.
+func (w *world) awaitRoutes(t *testing.T, c *Cluster) {
+	t.Helper()
+	want, err := Services(t.Context(), w.topology, w.nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrong []string
+	for deadline := time.Now().Add(settleAge); ; time.Sleep(pollInterval) {
+		seen, err := c.Received(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrong = nil
+		for s, routes := range seen {
+			for _, line := range Differences(want[s], routes) {
+				wrong = append(wrong, fmt.Sprintf("%s, %s: %s", s.Node, s.Family, line))
+			}
+		}
+		if len(wrong) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			break
+		}
+	}
+	slices.Sort(wrong)
+	t.Errorf("routes differ from the prediction:\n%s\n\nthe state:\n%s", strings.Join(wrong, "\n"), w.yaml())
 }
 
 // yaml returns the state, to reproduce a failure with `bgpguard topology -f FILE`.

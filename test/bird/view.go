@@ -31,8 +31,8 @@ func (v View) Equal(w View) bool {
 }
 
 // Predict returns the view that t, the topology of s, predicts for every speaker of nodes. External peers do not exist
-// in the test, so they provide no transit. A BIRD that rejects its configuration does not run. The only error is that of
-// ctx.
+// in the test unless nodes contains them as routers. These send no routes, and their views have sessions only. A BIRD that
+// rejects its configuration does not run. The only error is that of ctx.
 func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes []Node) (map[Speaker]View, error) {
 	frozen := map[Speaker]bool{}
 	for _, n := range t.Frozen() {
@@ -49,6 +49,12 @@ func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes
 		if err != nil {
 			return nil, err
 		}
+		var outside []string // the protocols of sessions with routers, after the names of the nodes
+		for _, n := range nodes {
+			for _, session := range n.Router {
+				outside = append(outside, session.node+" "+session.half.Protocol)
+			}
+		}
 		for _, n := range nodes {
 			self := Speaker{n.Name, f}
 			if !n.Address[f].IsValid() || frozen[self] {
@@ -56,15 +62,21 @@ func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes
 			}
 			var v View
 			for _, h := range n.HalfSessions {
-				if h.Family == f.String() && h.Status == topology.Paired && !frozen[Speaker{h.PeerNode, f}] {
+				up := h.Status == topology.Paired && !frozen[Speaker{h.PeerNode, f}] || slices.Contains(outside, n.Name+" "+h.Protocol)
+				if h.Family == f.String() && up {
 					v.Sessions = append(v.Sessions, h.Protocol)
+				}
+			}
+			for _, session := range n.Router {
+				if !frozen[Speaker{session.node, f}] {
+					v.Sessions = append(v.Sessions, session.protocol)
 				}
 			}
 			slices.Sort(v.Sessions)
 			views[self] = v
 		}
 		for _, from := range nodes {
-			if !from.Address[f].IsValid() || frozen[Speaker{from.Name, f}] {
+			if !from.Address[f].IsValid() || frozen[Speaker{from.Name, f}] || from.Router != nil {
 				continue
 			}
 			has, err := running.RoutesTo(ctx, from.Pods[f])

@@ -17,8 +17,10 @@ type addresses struct {
 	nodes []uint32
 	// shared are, by family, the nodes whose address another node has too.
 	shared [2]*bitset.BitSet
-	// subnets are the networks of the addresses, by family; see Index.Subnets.
+	// subnets are the networks of the addresses, by family; see Index.Subnets. pairs are the pairs of
+	// nodes by these.
 	subnets [2][]netip.Prefix
+	pairs   [2]SubnetPairs
 }
 
 type located struct {

@@ -44,4 +44,6 @@
 // The result is a matrix: entry (a, b) reports whether the nodes of b have the routes
 // of the nodes of a to all destinations. Its methods return isolated vertices, partitions, pairs of nodes
 // without a route, and the node, zone or external peers that a vertex depends on.
+//
+// Advertise follows routes that many nodes originate to the sessions with external peers.
 package routes

@@ -301,6 +301,11 @@ func (n *Network) externalDifferences(h *ExternalProtocol, v, w *Settings, nodes
 	return out
 }
 
+// zero reports whether some half-sessions have the remote AS number 0.
+func (h ExternalProtocol) zero() bool {
+	return slices.ContainsFunc(h.Variants, func(v Variant) bool { return v.Settings.PeerASN == 0 })
+}
+
 // disjoint reports whether no node has two variants.
 func (h *ExternalProtocol) disjoint() bool {
 	seen := bitset.New(0)
@@ -345,10 +350,27 @@ func (n *Network) exit(s *Settings) Exit {
 	return out
 }
 
-// exits returns the nodes of each exit. It skips BGPPeers with AS number 0, which BIRD
-// may reject, and nodes whose address another node has too.
+// exits returns the nodes of each exit.
 func (n *Network) exits(externals []*ExternalPeer) map[Exit]*bitset.BitSet {
-	out, shared := map[Exit]*bitset.BitSet{}, n.Index.Shared(n.Family)
+	out := map[Exit]*bitset.BitSet{}
+	n.EachExit(externals, func(list []Exit, nodes *bitset.BitSet) {
+		for _, k := range list {
+			if out[k] == nil {
+				out[k] = bitset.New(0)
+			}
+			out[k].InPlaceUnion(nodes)
+		}
+	})
+	return out
+}
+
+// EachExit calls visit with the exits of half-sessions that can come up with external peers, and the
+// nodes that have them. It skips BGPPeers with AS number 0, which BIRD may reject, and nodes
+// whose address another node has too. A half-session has several exits if it is ambiguous.
+// visit must not keep nodes. O(external peers x set operations), and O(nodes) for those with an
+// ambiguous half-session.
+func (n *Network) EachExit(externals []*ExternalPeer, visit func(exits []Exit, nodes *bitset.BitSet)) {
+	shared := n.Index.Shared(n.Family)
 	for _, o := range externals {
 		for i := range o.Protocols {
 			h := &o.Protocols[i]
@@ -359,28 +381,19 @@ func (n *Network) exits(externals []*ExternalPeer) map[Exit]*bitset.BitSet {
 				}
 			}
 			working := h.Nodes.Difference(h.Idle).Difference(shared).Difference(zero)
-			add := func(k Exit, nodes *bitset.BitSet) {
-				if out[k] == nil {
-					out[k] = bitset.New(0)
-				}
-				out[k].InPlaceUnion(nodes.Intersection(working))
-			}
 			if h.disjoint() {
 				for _, v := range h.Variants {
 					if v.Settings.PeerASN != 0 {
-						add(n.exit(&v.Settings), v.Nodes)
+						visit([]Exit{n.exit(&v.Settings)}, v.Nodes.Intersection(working))
 					}
 				}
 				continue
 			}
 			for i, ok := working.NextSet(0); ok; i, ok = working.NextSet(i + 1) {
-				for _, k := range n.ambiguousExits(h, i) {
-					add(k, bitset.New(0).Set(i))
-				}
+				visit(n.ambiguousExits(h, i), bitset.New(0).Set(i))
 			}
 		}
 	}
-	return out
 }
 
 // ambiguousExits returns the exits of the half-session of node i. It is not known which of its
@@ -405,6 +418,50 @@ func (n *Network) ambiguousExits(h *ExternalProtocol, i uint) []Exit {
 		out[x].Allowed, out[x].Filters = allowed, strings.Join(filters, alternative)
 	}
 	return slices.Compact(out)
+}
+
+// ExternalTerms are the terms of one node on its session with an external peer.
+type ExternalTerms struct {
+	Exit
+	// NextHopMode is the mode in effect.
+	NextHopMode string
+	// Peers are the BGPPeers that configure the half-session.
+	Peers []*calico.BGPPeer
+}
+
+// TermsWith returns the terms of node i on its session with an external peer, and false if it has
+// none that can come up. If it is not known which settings Calico chooses, it returns those with
+// which the fewest routes are exchanged: iBGP, the least number of own AS numbers, and all lists of
+// BGPFilters.
+// O(BGPPeers of the external peer).
+func (n *Network) TermsWith(o *ExternalPeer, i uint) (ExternalTerms, bool) {
+	g := n.Classes.Of[i]
+	for x := range o.Protocols {
+		h := &o.Protocols[x]
+		if !h.Nodes.Test(i) || h.Idle.Test(i) || n.SharesAddress(g) {
+			continue
+		}
+		var out ExternalTerms
+		for _, v := range h.Variants {
+			if !v.Nodes.Test(i) {
+				continue
+			}
+			if v.Settings.PeerASN == 0 || v.Settings.Local(&n.Classes.List[g]) == 0 {
+				return ExternalTerms{}, false
+			}
+			if len(out.Peers) == 0 {
+				out.NextHopMode = v.Settings.nextHop(&n.Classes.List[g])
+			}
+			for _, p := range v.sourcesAt(i) {
+				out.Peers = append(out.Peers, p.Peer)
+			}
+		}
+		exits := n.ambiguousExits(h, i)
+		internal := slices.IndexFunc(exits, func(k Exit) bool { return !k.Foreign && k.PeerASN == cmp.Or(k.LocalASN, n.Classes.List[g].ASN) })
+		out.Exit = exits[max(internal, 0)]
+		return out, true
+	}
+	return ExternalTerms{}, false
 }
 
 // alternative separates the lists of BGPFilters of an ambiguous half-session in an Exit.

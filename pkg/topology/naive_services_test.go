@@ -1,0 +1,174 @@
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sort"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// naiveRange is an entry of a list of ranges of addresses of Services.
+type naiveRange struct {
+	field string
+	cidr  netip.Prefix
+	route bool // every node has a route to the whole range
+}
+
+var naiveServiceFields = []string{"serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"}
+
+// ranges returns the ranges of addresses of Services in a family.
+func (m *naive) ranges(f calico.Family) []naiveRange {
+	var out []naiveRange
+	c := m.state.BGPConfiguration(calico.Default)
+	if c == nil {
+		return nil
+	}
+fields:
+	for _, field := range naiveServiceFields {
+		var list []naiveRange
+		entries, _ := c.Spec[field].([]any)
+		for _, entry := range entries {
+			cidr, err := netip.ParsePrefix(entry.(map[string]any)["cidr"].(string))
+			if err != nil {
+				continue fields
+			}
+			one := naiveRange{field, cidr.Masked(), true}
+			switch {
+			case field == "serviceClusterIPs":
+			case cidr.Bits() == cidr.Addr().BitLen(), field == "serviceLoadBalancerIPs" && m.atLeast(3, 31, 0) && c.Spec["serviceLoadBalancerAggregation"] == "Disabled":
+				one.route = false
+			}
+			if calico.FamilyOf(cidr.Addr()) == f && !slices.Contains(list, one) {
+				list = append(list, one)
+			}
+		}
+		out = append(out, list...)
+	}
+	return out
+}
+
+// excluded reports whether a node advertises no addresses of Services.
+func excluded(n *calico.Node) bool {
+	return n.Labels["node.kubernetes.io/exclude-from-external-load-balancers"] == "true"
+}
+
+// exportsService reports whether a node exports a route to addresses of Services that no rule of a
+// BGPFilter accepts.
+func (w *naiveFlood) exportsService(n *calico.Node) bool {
+	inside := func(cidr netip.Prefix) bool { return cidr.Bits() <= w.block.Bits() && cidr.Contains(w.block.Addr()) }
+	pool := false
+	for _, p := range w.model.state.IPPools() {
+		if p.CIDR.IsValid() && inside(p.CIDR) {
+			if p.Spec["disableBGPExport"] == true {
+				return false
+			}
+			pool = true
+		}
+	}
+	if !excluded(n) || pool {
+		return true
+	}
+	for _, one := range w.model.ranges(w.family) {
+		if n.ClusterID != "" && inside(one.cidr) && (one.field == "serviceLoadBalancerIPs" || one.field == "serviceExternalIPs" && w.model.atLeast(3, 33, 0)) {
+			return true
+		}
+	}
+	return false
+}
+
+// serviceRanges is the part of the summary about a family as text.
+func (m *naive) serviceRanges(f calico.Family) string {
+	var out []string
+	nodes := 0
+	for _, n := range m.nodes {
+		if n.SpeaksBGP(f) && !excluded(n) {
+			nodes++
+		}
+	}
+	for _, one := range m.ranges(f) {
+		prefixes := []netip.Prefix{one.cidr}
+		if !one.route {
+			prefixes = nil
+			for a := one.cidr.Addr(); one.cidr.Contains(a); a = a.Next() {
+				prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
+			}
+		}
+		carried := map[*naiveSlot]int{}
+		for _, p := range prefixes {
+			for _, s := range m.carrying(f, p) {
+				carried[s]++
+			}
+		}
+		sessions := 0
+		for _, times := range carried {
+			if times == len(prefixes) {
+				sessions++
+			}
+		}
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions; ", one.field, one.cidr, nodes, sessions))
+	}
+	sort.Strings(out)
+	return fmt.Sprint(out)
+}
+
+// carrying returns the half-sessions with external peers that carry a route to a prefix of addresses
+// of Services.
+func (m *naive) carrying(f calico.Family, p netip.Prefix) []*naiveSlot {
+	w := &naiveFlood{model: m, family: f, block: p, services: true, reading: m.reading(false)}
+	for _, n := range m.nodes {
+		if n.SpeaksBGP(f) && !excluded(n) {
+			w.fresh = append(w.fresh, m.own(n, f))
+		}
+	}
+	has := map[*calico.Node][]naiveRoute{}
+	for len(w.fresh) > 0 {
+		r := w.fresh[0]
+		w.fresh = w.fresh[1:]
+		if r.in == nil || excluded(r.at) { // Other nodes prefer their own route.
+			has[r.at] = append(has[r.at], r)
+		}
+		w.spread(r)
+	}
+	var out []*naiveSlot
+	for _, s := range m.slots {
+		if s.family != f || s.workload() || s.status != External || !m.reading(true).passes(s) {
+			continue
+		}
+		if !slices.ContainsFunc(s.candidates, func(h HalfSession) bool { return !w.carries(s, h, has[s.node]) }) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// carries reports whether a half-session whose AS numbers are those of a candidate carries one of
+// some routes.
+func (w *naiveFlood) carries(s *naiveSlot, h HalfSession, list []naiveRoute) bool {
+	one := *s
+	one.candidates = slices.Clone(s.candidates)
+	for i := range one.candidates {
+		one.candidates[i].LocalASN, one.candidates[i].PeerASN = h.LocalASN, h.PeerASN
+	}
+	return slices.ContainsFunc(list, func(r naiveRoute) bool {
+		if !one.exports(r) {
+			return false
+		}
+		_, ok := w.sent(r, &one)
+		return ok
+	})
+}
+
+func serviceRangesOf(list []ServiceRange) string {
+	out := []string{}
+	for _, one := range list {
+		sessions := -1
+		if one.Sessions != nil {
+			sessions = *one.Sessions
+		}
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions; ", one.Field, one.CIDR, one.Nodes, sessions))
+	}
+	sort.Strings(out)
+	return fmt.Sprint(out)
+}

@@ -1,0 +1,151 @@
+//go:build system
+
+package bird
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
+)
+
+// routedStates is the number of random states with routers and addresses of Services; the number of each is its seed.
+const routedStates = 24
+
+// excluded excludes a node from the advertisement of Services.
+var excluded = label("node.kubernetes.io/exclude-from-external-load-balancers", "true")
+
+// TestRouters compares what routers and nodes receive with the prediction in usual states of a cluster.
+func TestRouters(t *testing.T) {
+	t.Parallel()
+	ranges := func(cidrs ...string) []any {
+		var out []any
+		for _, cidr := range cidrs {
+			out = append(out, spec{"cidr": cidr})
+		}
+		return out
+	}
+	services := spec{
+		"nodeToNodeMeshEnabled": false, "serviceClusterIPs": ranges("10.96.0.0/12", "fd00:96::/112"), "serviceLoadBalancerIPs": ranges("10.1.0.0/24"),
+	}
+	router := func(name, selector, address string, more spec) object {
+		s := spec{"nodeSelector": selector, "peerIP": address, "asNumber": 65009}
+		for key, value := range more {
+			s[key] = value
+		}
+		return peer(name, s)
+	}
+	filter := func(rules ...any) object {
+		return object{kind: calico.KindBGPFilter, name: "f", spec: spec{"exportV4": rules}}
+	}
+	filters := spec{"filters": []any{"f"}}
+	tests := map[string][]object{
+		"a router of all nodes": objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", nil)),
+		"a route reflector with a router": objects(configuration(services), toReflectors(), router("tor", "has(reflector)", "10.192.9.9", nil),
+			node(1, reflector, clusterID("244.0.0.1")), nodes(2, 4)),
+		"an excluded route reflector": objects(configuration(services), toReflectors(), router("tor", "has(reflector)", "10.192.9.9", nil),
+			node(1, reflector, clusterID("244.0.0.1"), excluded), nodes(2, 4)),
+		"excluded nodes": objects(configuration(services), nodes(1, 2, excluded), node(3), router("tor", "all()", "10.192.9.9", nil),
+			between("all", "all()", "all()")),
+		"a router in the AS of the nodes": objects(configuration(services), nodes(1, 3), router("tor", "all()", "10.192.9.9", spec{"asNumber": 64512}),
+			between("all", "all()", "all()")),
+		"two routers of a dual-stack cluster": objects(configuration(services), nodes(1, 3, dualStack),
+			router("tor", "all()", "10.192.9.9", nil), router("tor-6", "all()", "fd00:192::99", nil)),
+		"routers that expect another AS number": objects(noMesh(), nodes(1, 2), router("tor", "all()", "10.192.9.9", spec{"localASNumber": 65010})),
+		"communities for a router": objects(nodes(1, 2), router("tor", "all()", "10.192.9.9", nil), configuration(spec{
+			"prefixAdvertisements": []any{spec{"cidr": "10.244.0.0/16", "communities": []any{"65001:7", "1:2:3"}}},
+		})),
+		"a filter of pods": objects(configuration(services), nodes(1, 3), router("tor", "all()", "10.192.9.9", filters),
+			filter(spec{"action": "Reject", "matchOperator": "In", "cidr": "10.244.0.0/16"})),
+		"a filter that changes attributes": objects(configuration(services), nodes(1, 3), router("tor", "all()", "10.192.9.9", filters),
+			filter(spec{"action": "Accept", "operations": []any{
+				spec{"prependASPath": spec{"prefix": []any{65001, 65002}}}, spec{"addCommunity": spec{"value": "65001:1"}},
+			}})),
+		"a filter of learned routes": objects(configuration(services), toReflectors(), router("tor", "has(reflector)", "10.192.9.9", filters),
+			node(1, reflector, clusterID("244.0.0.1")), nodes(2, 4), filter(spec{"action": "Reject", "source": "RemotePeers"})),
+		"a reflector that sets the next hop": objects(noMesh(), node(1, reflector, clusterID("244.0.0.1")), nodes(2, 4),
+			between("self", "all()", "has(reflector)", spec{"nextHopMode": "Self"}), router("tor", "all()", "10.192.9.9", nil)),
+		"racks with an AS number each, and a router that learns their next hops": objects(noMesh(),
+			node(1, label("rack", "a"), asNumber(65001)), node(2, label("rack", "b"), asNumber(65002)),
+			between("ab", "rack == 'a'", "rack == 'b'"), router("tor", "rack == 'b'", "10.192.9.9", spec{"nextHopMode": "Keep"})),
+	}
+	for name, list := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, objects(pools(), list))
+			w.addRouters(t)
+			c := start(t, w.nodes, Options{})
+			w.await(t, c)
+			w.awaitRoutes(t, c)
+		})
+	}
+}
+
+// TestRandomRouters compares BIRD with the prediction in random states with routers, ranges of addresses of Services, both
+// address families, BGPFilters and communities.
+func TestRandomRouters(t *testing.T) {
+	t.Parallel()
+	compareRandomly(t, routedStates, 2, routedState)
+}
+
+// TestRoutedStatesHaveEverythingInThem verifies that routers receive ranges of addresses of Services in the random states, and
+// that something keeps others back.
+func TestRoutedStatesHaveEverythingInThem(t *testing.T) {
+	received, sessions, routers := 0, 0, map[calico.Family]int{}
+	for seed := range uint64(routedStates) {
+		w := newWorld(t, routedState(rand.New(rand.NewPCG(seed, 2))))
+		w.addRouters(t)
+		services, err := Services(t.Context(), w.topology, w.nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range w.nodes {
+			for _, f := range calico.Families {
+				received += len(services[Speaker{n.Name, f}])
+				if n.Router != nil && n.Address[f].IsValid() {
+					sessions += len(n.Router) * len(*w.topology.Summary().ServiceRanges.In(f))
+					routers[f]++
+				}
+			}
+		}
+	}
+	if received < sessions/4 || sessions-received < sessions/8 || routers[calico.IPv4] < routedStates/2 || routers[calico.IPv6] < routedStates/8 {
+		t.Errorf("%d routers have IPv4 and %d IPv6, and they receive %d of %d routes", routers[calico.IPv4], routers[calico.IPv6], received, sessions)
+	}
+}
+
+// routedState returns a state of filteredState, or a mesh, with one or two routers and ranges of addresses of Services.
+func routedState(r *rand.Rand) []object {
+	list := filteredState(r)
+	i := slices.IndexFunc(list, func(o object) bool { return o.name == "default" })
+	settings := list[i].spec
+	if r.IntN(3) == 0 {
+		settings["nodeToNodeMeshEnabled"] = true
+	}
+	for _, field := range []string{"serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"} {
+		if r.IntN(2) == 0 {
+			settings[field] = []any{spec{"cidr": pick(r, "10.96.0.0/12", "10.1.0.0/24")}, spec{"cidr": "fd00:96::/112"}}
+		}
+	}
+	for i := range list {
+		if list[i].spec == nil && r.IntN(3) == 0 {
+			list[i].tweaks = append(slices.Clone(list[i].tweaks), excluded)
+		}
+	}
+	for i, address := range []string{"10.192.9.7", "10.192.9.8", "fd00:192::99"} {
+		if r.IntN(3) == 0 {
+			continue
+		}
+		s := spec{"nodeSelector": pick(r, "all()", "rack == 'a'", "role == 'reflector'"), "peerIP": address, "asNumber": pick(r, 65009, 65009, 64512)}
+		if r.IntN(2) == 0 {
+			s["filters"] = pick(r, []any{"f"}, []any{"g"})
+		}
+		if r.IntN(4) == 0 {
+			s["nextHopMode"] = pick(r, "Self", "Keep")
+		}
+		list = append(list, peer(fmt.Sprintf("router-%d", i), s))
+	}
+	return list
+}
