@@ -3,7 +3,6 @@ package topology
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,20 +95,16 @@ func (r *routing) destinations() []routes.Destination {
 	for _, pool := range r.pods.pools {
 		prefixes, all := bgpfilter.Representatives(pool.cidr, pool.blockSize, advertised, rules...)
 		for _, p := range prefixes {
-			key := r.matches(p)
+			key := r.matches(p, false)
 			if known[key] {
-				continue
-			}
-			known[key] = true
-			d := r.destination(p, false)
-			if slices.ContainsFunc(out, func(has routes.Destination) bool { return reflect.DeepEqual(has, d) }) {
 				continue
 			}
 			if len(out) == maxDestinations {
 				all = false
 				break
 			}
-			out = append(out, d)
+			known[key] = true
+			out = append(out, r.destination(p, false))
 		}
 		r.partial = r.partial || !all
 	}
@@ -133,20 +128,22 @@ func (r *routing) distinguishing() ([]netip.Prefix, []bgpfilter.Rules) {
 	return advertised, rules
 }
 
-// matches returns a text that is equal for prefixes that all rules and prefixAdvertisements treat
-// alike.
-func (r *routing) matches(p netip.Prefix) string {
+// matches returns a text that is equal for prefixes whose destinations are equal. accepts is that of
+// destination.
+func (r *routing) matches(p netip.Prefix, accepts bool) string {
 	var key []byte
-	for _, list := range r.policies.lists {
-		for i := range list {
-			for _, rules := range list[i].rules {
-				key = rules.AppendMatches(key, p)
-			}
-		}
-	}
+	adds := false
 	for _, a := range r.network.Advertised {
 		for _, one := range a.List {
-			key = strconv.AppendBool(key, contains(one.Network, p))
+			contains := contains(one.Network, p)
+			key = strconv.AppendBool(key, contains)
+			adds = adds || contains
+		}
+	}
+	for _, list := range r.policies.lists {
+		for i := range list {
+			key = list[i].rules[bgpfilter.Import].AppendMatches(key, p, false)
+			key = list[i].rules[bgpfilter.Export].AppendMatches(key, p, accepts || adds)
 		}
 	}
 	return string(key)

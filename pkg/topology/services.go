@@ -222,7 +222,7 @@ func (s *services) prefixes(one calico.ServiceRange) ([]netip.Prefix, bool) {
 // kind returns a text that is equal for prefixes whose routes all sessions treat alike.
 func (s *services) kind(p netip.Prefix) string {
 	permitted, rejected := s.inPool(p)
-	key := strconv.AppendBool([]byte(s.routing.matches(p)), permitted)
+	key := strconv.AppendBool([]byte(s.routing.matches(p, true)), permitted)
 	key = strconv.AppendBool(key, rejected)
 	return string(strconv.AppendBool(key, s.reflected(p)))
 }

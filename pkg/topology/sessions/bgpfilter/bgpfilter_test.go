@@ -165,7 +165,7 @@ func TestRepresentatives(t *testing.T) {
 	}
 	keys := map[string]bool{}
 	for _, p := range got[:3] {
-		keys[string(rules.AppendMatches(nil, p))] = true
+		keys[string(rules.AppendMatches(nil, p, true))] = true
 	}
 	if len(keys) != 3 {
 		t.Errorf("%d of 3 kinds of prefixes have keys of their own", len(keys))
