@@ -34,6 +34,8 @@ type topologyOptions struct {
 	libraryOptions
 
 	node          string
+	routes        bool
+	peer          string
 	externalPeers string
 	output        string
 }
@@ -59,12 +61,21 @@ removed and altered; html, dot and svg show both topologies in one picture.
 With --node, show the half-sessions and faults of one node; text then lists its
 half-sessions. Totals, routes and pictures always include all nodes.
 
+With --node and --routes, show only the routes to pods that the node receives: prefixes,
+the nodes that originate and send them, next hops, AS paths and communities; which rule of
+which BGPFilter drops others; and which routes are missing. With --peer, show the same for
+the routes that nodes send to an external peer. With --change, the first column marks the
+rows that the change adds (+) and removes (-). Both have the formats:
+` + report.RoutesFormats.Help() + `
+
 Pictures show nodes with the same peers as one group.
 
 The objects do not say what external peers do with the routes that they receive.
 --external-peers selects the assumption for text and html: carry, external peers pass
 routes on to each other and to every node that peers with one of them; ignore, they
-pass on no routes. json and yaml contain the routes under both assumptions.
+pass on no routes. json and yaml contain the routes under both assumptions. With --routes,
+--external-peers selects the assumption for all formats, and carry includes that external
+peers keep the AS numbers in the paths of routes.
 
 The formats of -o:
 ` + report.TopologyFormats.Help() + `
@@ -74,6 +85,8 @@ Exit code: 0 success, 2 invalid input or flags.`,
   kubectl get ` + resourcesOfAState() + ` -o yaml | bgpguard topology -f - --node worker-1
   bgpguard topology -f cluster/ --change peer.yaml -o html >topology.html
   bgpguard topology -f cluster/ --change peer.yaml --delete -o json | jq '.changes.removed | length'
+  bgpguard topology -f cluster/ --node worker-1 --routes
+  bgpguard topology -f cluster/ --peer 192.0.2.1 --change filter.yaml
   bgpguard topology -f cluster/ -o dot | dot -Tpdf >topology.pdf`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -85,6 +98,8 @@ Exit code: 0 success, 2 invalid input or flags.`,
 	o.addContext(f)
 	o.libraryOptions.add(f, clusterPolicies)
 	f.StringVar(&o.node, "node", "", "`name` of the node to describe: its routes, half-sessions and faults, and why each BGPPeer selects it or not")
+	f.BoolVar(&o.routes, "routes", false, "show the routes that the node of --node receives")
+	f.StringVar(&o.peer, "peer", "", "`address` of an external peer: show the routes that nodes send to it")
 	addChoice(cmd, &o.externalPeers, "external-peers", externalPeers, "`assumption` about the routes that external peers receive")
 	addOutput(cmd, &o.output, report.TopologyFormats)
 	return cmd
@@ -94,7 +109,7 @@ func (o *topologyOptions) validate() error {
 	if err := o.requireState(); err != nil {
 		return err
 	}
-	if err := report.TopologyFormats.Validate(o.output); err != nil {
+	if err := o.validateRoutes(); err != nil {
 		return err
 	}
 	if err := checkChoice("external-peers", o.externalPeers, externalPeers); err != nil {
@@ -125,6 +140,9 @@ func (o *topologyOptions) run(ctx context.Context, stdin io.Reader, stdout, stde
 	}
 	if err := o.findNode(before, after); err != nil {
 		return err
+	}
+	if o.showsRoutes() {
+		return o.writeRoutes(ctx, before, after, stdout)
 	}
 	computed, err := topology.Compute(ctx, before, nil)
 	if err != nil {

@@ -402,3 +402,44 @@ func TestABGPFilterAndASecretMayChange(t *testing.T) {
 `
 	compare(t, check(t, files{"s.yaml": clusterOf3, "c.yaml": change}, "", "-f", "c.yaml", "--state", "s.yaml"), result{stdout: "create BGPFilter f: allowed\n  what the change does: changes no session and no route\ncreate Secret bgp: allowed\n  what the change does: changes no session and no route\n2 changes: 2 allowed, 0 denied\n"})
 }
+
+func TestRoutesFollowTheirSchema(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("../../pkg/report/routes.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := files{"state.yaml": clusterOf3 + "---\n" + router, "peer.yaml": router, "wider.yaml": wider}
+	for name, c := range map[string]struct {
+		args           string
+		tables         int
+		added, removed int
+	}{
+		"a node":                   {args: "--node worker-1 --routes", tables: 1},
+		"a node and change":        {args: "--node worker-1 --routes --change wider.yaml", tables: 1, added: 1, removed: 1},
+		"a router":                 {args: "--peer 172.16.0.1", tables: 1},
+		"a router that is deleted": {args: "--peer 172.16.0.1 --change peer.yaml --delete", removed: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := bgpguard(t, in, "", strings.Fields("topology -f state.yaml -o json "+c.args)...)
+			compare(t, result{code: got.code, stderr: got.stderr}, result{code: exitOK})
+			doc, err := jsonschema.UnmarshalJSON(strings.NewReader(got.stdout))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(doc); err != nil {
+				t.Error(err)
+			}
+			var routes struct {
+				Tables  []topology.RouteTable
+				Changes struct{ Added, Removed []any }
+			}
+			if err := json.Unmarshal([]byte(got.stdout), &routes); err != nil {
+				t.Fatal(err)
+			}
+			if len(routes.Tables) != c.tables || len(routes.Changes.Added) != c.added || len(routes.Changes.Removed) != c.removed {
+				t.Errorf("%d tables, %d families with additions, %d with removals, want %d, %d, %d\n%s",
+					len(routes.Tables), len(routes.Changes.Added), len(routes.Changes.Removed), c.tables, c.added, c.removed, got.stdout)
+			}
+		})
+	}
+}

@@ -67,6 +67,13 @@ var (
 		{HTML, "one page with a verdict, the picture and tables; it loads nothing from elsewhere", writeTopologyHTML},
 	}
 
+	// RoutesFormats are those of "bgpguard topology --routes" and "--peer".
+	RoutesFormats = Formats[*Routes]{
+		{Text, "tables of the routes, those that nodes drop, and those that are missing", writeRoutesText},
+		{JSON, "an object; the schema is pkg/report/routes.schema.json", func(w io.Writer, r *Routes) error { return text.JSON(w, r.document()) }},
+		{YAML, "the same data as json", func(w io.Writer, r *Routes) error { return text.YAML(w, r.document()) }},
+	}
+
 	// DiffFormats are those of "bgpguard diff".
 	DiffFormats = Formats[*Difference]{
 		{Text, "what differs in one line, its causes, the objects and the violations", writeDiffText},

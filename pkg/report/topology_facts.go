@@ -2,7 +2,10 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology"
@@ -138,6 +141,7 @@ func routeFindings(t *Topology, f calico.Family) []string {
 	if len(routes.Filtered) > 0 {
 		out = append(out, "not all rules of the BGPFilters of "+either(len(routes.Filtered), "BGPPeer ", "BGPPeers ")+names(routes.Filtered, len(routes.Filtered))+" are known or understood: they are assumed to match no route to pods")
 	}
+	out = append(out, subnetFindings(t.Summary, f)...)
 	switch traffic := t.Summary.PodTraffic.In(f); {
 	case !traffic.NeedsBGP:
 		out = append(out, fmt.Sprintf("pod traffic between nodes does not need them: no %s IPPool depends on BGP", f))
@@ -146,6 +150,45 @@ func routeFindings(t *Topology, f calico.Family) []string {
 	}
 	return out
 }
+
+// subnetFindings describes between which nodes the encapsulation of IPPools depends on subnets.
+func subnetFindings(s *topology.Summary, f calico.Family) []string {
+	subnets := &s.Addresses.In(f).Subnets
+	pairs := subnets.Same + subnets.Different + subnets.Uneven
+	if subnets.Different+subnets.Uneven == 0 {
+		return nil
+	}
+	var crossing, plain []string
+	for name, p := range s.IPPools {
+		if p.Family == f.String() && (p.Spec["ipipMode"] == crossSubnet || p.Spec["vxlanMode"] == crossSubnet) {
+			crossing = append(crossing, name)
+		}
+		if p.Family == f.String() && slices.Contains(s.ClusterRoutes.NoEncap.Pools, name) {
+			plain = append(plain, name)
+		}
+	}
+	var out []string
+	if len(crossing) > 0 {
+		slices.Sort(crossing)
+		line := fmt.Sprintf("%s %s with CrossSubnet: a tunnel between the nodes of %s of %s",
+			either(len(crossing), "IPPool", "IPPools"), names(crossing, len(crossing)), number(subnets.Different), Count(pairs, "pair"))
+		if subnets.Uneven > 0 {
+			line += fmt.Sprintf(", and in one direction of %s, because the subnet of %s contains nodes with a narrower one",
+				number(subnets.Uneven), nodes(subnets.Wider.Nodes, subnets.Wider.Sample))
+		}
+		out = append(out, line)
+	}
+	if len(plain) > 0 {
+		slices.Sort(plain)
+		out = append(out, fmt.Sprintf("%s %s without encapsulation: the nodes of %s of %s are in different subnets and need routers that know the addresses of pods",
+			either(len(plain), "IPPool", "IPPools"), names(plain, len(plain)), number(subnets.Different+subnets.Uneven), Count(pairs, "pair")))
+	}
+	return out
+}
+
+// crossSubnet is the value of ipipMode and vxlanMode with which only packets to other subnets have a
+// tunnel.
+const crossSubnet = string(v3.CrossSubnet)
 
 // singlePointKinds are the names of the kinds of single points of failure.
 var singlePointKinds = map[string]string{"node": "node", "zone": "zone", "externalPeer": "external peer"}

@@ -19,11 +19,7 @@ func (t *Topology) addresses() *PerFamily[Addresses] {
 		one.Shared = nodeSet(ix, ix.Shared(f), t.measures.add("addresses/"+f.String()+"/shared", nodesIn(f, func(t *Topology) func(int) bool { return within(t.index.Shared(f)) })))
 		one.SharedAddresses = t.sharedAddresses(f)
 		one.Misdetected = nodeSet(ix, ix.Misdetected[f], t.measures.add("addresses/"+f.String()+"/misdetected", nodesIn(f, func(t *Topology) func(int) bool { return within(t.index.Misdetected[f]) })))
-		subnets := ix.Subnets(f)
-		one.Subnets = Subnets{len(subnets), make([]string, min(len(subnets), SampleSize))}
-		for i := range one.Subnets.Sample {
-			one.Subnets.Sample[i] = subnets[i].String()
-		}
+		one.Subnets = t.subnets(f)
 		one.MisdetectedAddresses = []NodeAddress{}
 		for _, name := range one.Misdetected.Sample {
 			i, _ := ix.Find(name)

@@ -10,8 +10,8 @@ import (
 )
 
 func addressesOf(a *Addresses) string {
-	return fmt.Sprintf("shared %s %v, misdetected %s %v, subnets %d %v", nodeSetOf(a.Shared), a.SharedAddresses, nodeSetOf(a.Misdetected), a.MisdetectedAddresses,
-		a.Subnets.Subnets, a.Subnets.Sample)
+	return fmt.Sprintf("shared %s %v, misdetected %s %v, subnets %d %v, pairs %d %d %d, wider %s", nodeSetOf(a.Shared), a.SharedAddresses, nodeSetOf(a.Misdetected), a.MisdetectedAddresses,
+		a.Subnets.Subnets, a.Subnets.Sample, a.Subnets.Same, a.Subnets.Different, a.Subnets.Uneven, nodeSetOf(a.Subnets.Wider))
 }
 
 // addresses compares each pair of nodes.
@@ -152,5 +152,30 @@ func (m *naive) subnets(f calico.Family) Subnets {
 	for _, p := range all[:min(len(all), SampleSize)] {
 		out.Sample = append(out.Sample, p.String())
 	}
+	wider := &naiveSet{}
+	for i, a := range m.nodes {
+		sends := false
+		for k, b := range m.nodes {
+			p, q := a.Address[f], b.Address[f]
+			if i == k || !p.IsValid() || !q.IsValid() || p.IsSingleIP() || q.IsSingleIP() {
+				continue
+			}
+			there, back := p.Masked().Contains(q.Addr()), q.Masked().Contains(p.Addr())
+			sends = sends || there && !back
+			switch {
+			case i < k:
+			case there && back:
+				out.Same++
+			case there || back:
+				out.Uneven++
+			default:
+				out.Different++
+			}
+		}
+		if sends {
+			wider.add(a, 0, nil)
+		}
+	}
+	out.Wider = wider.nodeSet()
 	return out
 }

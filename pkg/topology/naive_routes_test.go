@@ -24,6 +24,8 @@ type naiveRoute struct {
 	outside     bool
 	communities []string
 	preference  int64
+	// hop is the node whose address is the next hop, nil for one that external peers choose.
+	hop *calico.Node
 }
 
 // naiveFlood follows routes to one prefix.
@@ -34,8 +36,11 @@ type naiveFlood struct {
 	services bool         // the prefix is one of addresses of Services
 	reading  naiveReading
 	external []naiveRoute // the routes that external peers pass on
-	// routes are all that have come anywhere, fresh those to be passed on yet.
+	// routes are all that have come anywhere, fresh those to be passed on yet. all means that it
+	// keeps those that differ only in attributes that decide nothing.
 	routes, fresh []naiveRoute
+	all           bool
+	silent        string // the name of a node that sends nothing
 }
 
 // naiveReading tells whether the external peer of a slot passes routes on, and whether external
@@ -117,19 +122,26 @@ func (m *naive) receivers(f calico.Family, origin *calico.Node, block netip.Pref
 	if !origin.SpeaksBGP(f) {
 		return out
 	}
-	w.fresh = []naiveRoute{m.own(origin, f)}
+	w.run(origin, func(r naiveRoute) { out[r.at] = true })
+	return out
+}
+
+// run follows the routes of an origin, and calls visit with each, the first one at the origin.
+func (w *naiveFlood) run(origin *calico.Node, visit func(naiveRoute)) {
+	w.fresh = []naiveRoute{w.model.own(origin, w.family)}
 	for len(w.fresh) > 0 {
 		r := w.fresh[0]
 		w.fresh = w.fresh[1:]
-		out[r.at] = true
-		w.spread(r)
+		visit(r)
+		if r.at.Name != w.silent {
+			w.spread(r)
+		}
 	}
-	return out
 }
 
 // own is a route that a node originates.
 func (m *naive) own(n *calico.Node, f calico.Family) naiveRoute {
-	return naiveRoute{at: n, origin: n, preference: math.MaxInt32 - m.priority(f)}
+	return naiveRoute{at: n, origin: n, hop: n, preference: math.MaxInt32 - m.priority(f)}
 }
 
 // spread advertises a route over every half-session that exports it.
@@ -154,7 +166,7 @@ func (w *naiveFlood) leave(r naiveRoute, s *naiveSlot) {
 	if !ok {
 		return
 	}
-	next.outside, next.clusters = true, nil
+	next.outside, next.clusters, next.hop = true, nil, nil
 	if !w.reading.keeps {
 		next.path = nil
 	}
@@ -193,6 +205,9 @@ func (s *naiveSlot) reflected(r naiveRoute) bool {
 // sent returns r as a node sends it over s, and false if it does not.
 func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 	next := r
+	if mode := s.candidates[0].NextHopMode; mode == "Self" || !s.internal() && mode != "Keep" {
+		next.hop = s.node
+	}
 	switch {
 	case !s.internal():
 		next.path, next.clusters = append(slices.Clone(r.path), s.localASN()), nil
@@ -253,6 +268,9 @@ func (w *naiveFlood) receive(r naiveRoute) {
 // sameAttributes reports whether all rules treat a and b alike: none reads more than two AS
 // numbers of a path.
 func (w *naiveFlood) sameAttributes(a, b naiveRoute) bool {
+	if w.all && (a.hop != b.hop || !slices.Equal(a.communities, b.communities) || len(a.path) == len(b.path) && !slices.Equal(a.path, b.path)) {
+		return false
+	}
 	near := func(r naiveRoute) []uint32 {
 		if !w.model.reads("asPathPrefix") {
 			return nil

@@ -22,8 +22,9 @@ type podPrefixes struct {
 	key      string // equal for equal podPrefixes
 }
 
-// podPool is the CIDR of an IPPool and the length of its blocks.
+// podPool is the name and CIDR of an IPPool and the length of its blocks.
 type podPool struct {
+	name      string
 	cidr      netip.Prefix
 	blockSize int
 }
@@ -32,12 +33,13 @@ type podPool struct {
 // not export, which the summary names. O(IPPools).
 func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool) podPrefixes {
 	out := podPrefixes{priority: t.snapshot.BGPConfiguration(calico.Default).NormalPriority(f)}
+	out.key = fmt.Sprint(out.priority)
 	for _, p := range t.snapshot.IPPools() {
 		if p.Family == f && p.CIDR.IsValid() && !p.DisableBGPExport && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
-			out.pools = append(out.pools, podPool{p.CIDR, p.BlockSize()})
+			out.pools = append(out.pools, podPool{p.Name, p.CIDR, p.BlockSize()})
+			out.key += fmt.Sprint(" ", p.CIDR, p.BlockSize())
 		}
 	}
-	out.key = fmt.Sprint(out.pools, out.priority)
 	return out
 }
 
@@ -88,27 +90,62 @@ func (r *routing) destinations() []routes.Destination {
 	if !r.evaluates() || len(r.pods.pools) == 0 {
 		return nil
 	}
-	advertised, rules := r.distinguishing()
+	classes, all := r.prefixClasses(r)
+	r.partial = !all
 	var out []routes.Destination
-	known := map[string]bool{}
-	r.partial = false
-	for _, pool := range r.pods.pools {
-		prefixes, all := bgpfilter.Representatives(pool.cidr, pool.blockSize, advertised, rules...)
-		for _, p := range prefixes {
-			key := r.matches(p, false)
-			if known[key] {
-				continue
-			}
-			if len(out) == maxDestinations {
-				all = false
-				break
-			}
-			known[key] = true
-			out = append(out, r.destination(p, false))
+	for _, c := range classes {
+		if len(out) == maxDestinations {
+			r.partial = true
+			break
 		}
-		r.partial = r.partial || !all
+		out = append(out, r.destination(c.prefix, false))
 	}
 	return out
+}
+
+// prefixClass is the prefixes of pods that all rules and prefixAdvertisements treat alike. prefix
+// is one of them.
+type prefixClass struct {
+	prefix netip.Prefix
+	parts  []poolPart
+}
+
+// poolPart is a part of an IPPool.
+type poolPart struct {
+	pool *podPool
+	bgpfilter.Region
+}
+
+// prefixClasses divides the prefixes of pods into classes that each of some routings, usually r alone,
+// treats alike. It returns false if there are too many. O(IPPools x CIDRs of rules squared) at worst.
+func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool) {
+	var rules []bgpfilter.Rules
+	var advertised []netip.Prefix
+	for _, one := range by {
+		networks, list := one.distinguishing()
+		advertised, rules = append(advertised, networks...), append(rules, list...)
+	}
+	known := map[string]int{}
+	all = true
+	for i := range r.pods.pools {
+		pool := &r.pods.pools[i]
+		regions, complete := bgpfilter.Regions(pool.cidr, pool.blockSize, advertised, rules...)
+		all = all && complete
+		for _, region := range regions {
+			key := ""
+			for _, one := range by {
+				key += one.matches(region.Prefix, false) + "|"
+			}
+			k, ok := known[key]
+			if !ok {
+				k = len(classes)
+				known[key] = k
+				classes = append(classes, prefixClass{prefix: region.Prefix})
+			}
+			classes[k].parts = append(classes[k].parts, poolPart{pool, region})
+		}
+	}
+	return classes, all
 }
 
 // distinguishing returns the CIDRs of prefixAdvertisements, and the rules of BGPFilters.
@@ -207,15 +244,17 @@ func communitiesOf(list []calico.Advertisement, p netip.Prefix) []routes.Communi
 	return out
 }
 
-// terms returns what rules do with routes to a prefix.
+// effects returns the effects of rules on routes to a prefix.
+func effects(rules bgpfilter.Rules, p netip.Prefix) []bgpfilter.Effect {
+	return slices.DeleteFunc(rules.For(p), func(e bgpfilter.Effect) bool { return e.Interface != "" && calicoInterface(e.Interface) })
+}
+
+// terms returns what rules do with routes to a prefix, a term for each of effects.
 func terms(rules bgpfilter.Rules, p netip.Prefix) []routes.Term {
 	out := []routes.Term{}
-	for _, e := range rules.For(p) {
+	for _, e := range effects(rules, p) {
 		t := routes.Term{Learned: e.Learned, EBGP: e.EBGP, IBGP: e.IBGP, Path: e.Path, Accept: e.Accept, Add: communities(e.Add), Prepend: e.Prepend}
 		if e.Interface != "" {
-			if calicoInterface(e.Interface) {
-				continue
-			}
 			// Own routes have no interface. That of learned ones is not in any object.
 			t.Learned, t.Uncertain = true, true
 		}

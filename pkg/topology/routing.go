@@ -23,7 +23,10 @@ type routing struct {
 	policies policies
 	asn      asNumbers
 	// partial reports that not all kinds of prefixes are followed.
-	partial  bool
+	partial bool
+	// nextHops reports that nodes with different next hop modes are in different vertices. They do
+	// not decide which nodes have a route.
+	nextHops bool
 	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
 	names    []string // of the readings, in the names of sets
@@ -44,6 +47,8 @@ type vertex struct {
 type edge struct {
 	routes.Session
 	allowed int
+	// peerNextHop is the next hop mode of the receiver.
+	peerNextHop routes.NextHopMode
 }
 
 // The names of the readings that every topology has.
@@ -60,12 +65,11 @@ func nameOf(list *TransitPeers) string { return fmt.Sprintf("transit/%q", list.E
 // every graph has and in one for each list. O(links + nodes + vertices in the mesh squared),
 // and the cost of routes.Compute.
 func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*TransitPeers) (*routing, error) {
-	r := &routing{network: n, pods: pods, vertexOf: make([]int32, len(n.Classes.List)), names: []string{nameWithoutTransit, nameWithTransit, nameWithASPaths}}
+	r := unfollowed(n, pods)
 	for _, list := range lists {
 		r.names = append(r.names, nameOf(list))
 	}
 	r.graph.Readings = len(r.names)
-	r.asn = n.anonymousNumbers()
 	if err := r.merge(ctx); err != nil {
 		return nil, err
 	}
@@ -74,6 +78,11 @@ func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*Tran
 		return nil, err
 	}
 	return r, nil
+}
+
+// unfollowed returns a routing without a graph.
+func unfollowed(n *network, pods podPrefixes) *routing {
+	return &routing{network: n, pods: pods, vertexOf: make([]int32, len(n.Classes.List)), asn: n.anonymousNumbers(), names: []string{nameWithoutTransit, nameWithTransit, nameWithASPaths}}
 }
 
 // with returns the routing of the same network with other prefixes of pods. It returns r if the
@@ -275,11 +284,20 @@ func (r *routing) edges(g uint32) []edge {
 // edge returns the sessions on link l, whose half-sessions back are on link m.
 func (r *routing) edge(l, m *sessions.Link) edge {
 	own, peer := r.network.Terms(l), r.network.Terms(m)
-	return edge{allowed: own.Allowed, Session: routes.Session{
+	e := edge{allowed: own.Allowed, Session: routes.Session{
 		To: int32(l.To), Internal: own.Internal, ASN: r.asn.of(own.ASN), PeerASN: r.asn.of(peer.ASN),
 		Client: own.Client, PeerClient: peer.Client, PeerAllowed: peer.Allowed,
 		Policy: r.number(own.Filters...), PeerPolicy: r.number(peer.Filters...),
 	}}
+	if r.nextHops {
+		e.NextHop, e.peerNextHop = nextHopMode(own.NextHopMode), nextHopMode(peer.NextHopMode)
+	}
+	return e
+}
+
+// nextHopMode returns the mode of a nextHopMode in effect: other texts have no effect.
+func nextHopMode(text string) routes.NextHopMode {
+	return map[string]routes.NextHopMode{"Self": routes.NextHopSelf, "Keep": routes.NextHopKeep}[text]
 }
 
 // externalSession returns the session of a node of class s with external peers.
@@ -328,6 +346,7 @@ func (r *routing) signature(g uint32, mesh int, edges []edge, externals [][]rout
 		e := &edges[i]
 		b = append(b, 'e')
 		number(uint32(e.To), e.ASN, e.PeerASN, uint32(e.PeerAllowed), uint32(e.allowed), uint32(e.Policy), uint32(e.PeerPolicy))
+		b = append(b, byte(e.NextHop), byte(e.peerNextHop))
 		flags(e.Internal, e.Client, e.PeerClient)
 	}
 	// A link without sessions also replaces the mesh session.

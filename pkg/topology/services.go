@@ -216,7 +216,12 @@ func (s *services) prefixes(one calico.ServiceRange) ([]netip.Prefix, bool) {
 	for _, other := range s.list {
 		advertised = append(advertised, other.CIDR)
 	}
-	return bgpfilter.Representatives(one.CIDR, one.CIDR.Addr().BitLen(), advertised, rules...)
+	regions, all := bgpfilter.Regions(one.CIDR, one.CIDR.Addr().BitLen(), advertised, rules...)
+	out := make([]netip.Prefix, 0, len(regions))
+	for _, r := range regions {
+		out = append(out, r.Prefix)
+	}
+	return out, all
 }
 
 // kind returns a text that is equal for prefixes whose routes all sessions treat alike.
@@ -277,20 +282,34 @@ func (t *Topology) CarriesService(ctx context.Context, prefix netip.Prefix) (fun
 	return func(node string, peer netip.Addr) bool {
 		i, ok := t.index.Find(node)
 		k := slices.IndexFunc(n.Externals, func(o *sessions.ExternalPeer) bool { return o.Address == peer })
-		if !ok || k < 0 || r.vertex(i) < 0 {
-			return false
-		}
-		carries := false
-		n.EachExit(n.Externals[k:k+1], func(exits []sessions.Exit, nodes *bitset.BitSet) {
-			if !nodes.Test(i) {
-				return
-			}
-			list := r.externalSessions(exits, r.vertex(i))
-			carries = list != nil && !slices.ContainsFunc(list, func(x int) bool {
-				one := sent[r.vertex(i)][x]
-				return s.excluded.Test(i) && !one.Learned || !s.excluded.Test(i) && !one.Own
-			})
-		})
-		return carries
+		return ok && k >= 0 && s.carriers(sent, n.Externals[k]).Test(i)
 	}, nil
+}
+
+// carriers returns the nodes whose session with an external peer carries routes to the prefix of
+// sent. O(half-sessions with the external peer).
+func (s *services) carriers(sent [][]routes.Sent, peer *sessions.ExternalPeer) *bitset.BitSet {
+	r := s.routing
+	out := bitset.New(r.network.Index.Len())
+	r.network.EachExit([]*sessions.ExternalPeer{peer}, func(exits []sessions.Exit, nodes *bitset.BitSet) {
+		known := map[int][]int{} // of each vertex
+		for i, ok := nodes.NextSet(0); ok; i, ok = nodes.NextSet(i + 1) {
+			v := r.vertex(i)
+			if v < 0 {
+				continue
+			}
+			list, ok := known[v]
+			if !ok {
+				list = r.externalSessions(exits, v)
+				known[v] = list
+			}
+			if list != nil && !slices.ContainsFunc(list, func(x int) bool {
+				one := sent[v][x]
+				return s.excluded.Test(i) && !one.Learned || !s.excluded.Test(i) && !one.Own
+			}) {
+				out.Set(i)
+			}
+		}
+	})
+	return out
 }

@@ -111,6 +111,16 @@ type Addresses struct {
 type Subnets struct {
 	Subnets int      `json:"subnets"`
 	Sample  []string `json:"sample"`
+	// Same, Different and Uneven count the pairs of nodes whose addresses have masks. In Same, each
+	// node has the address of the other in its network: with CrossSubnet, Calico uses no tunnel
+	// between them. In Different, none does: with CrossSubnet it uses a tunnel, and without
+	// encapsulation packets go to a router. In Uneven, only one of the two does, because their masks
+	// differ: one direction is as in Same, the other as in Different.
+	Same      int `json:"same"`
+	Different int `json:"different"`
+	Uneven    int `json:"uneven"`
+	// Wider is the nodes that have the address of the other node of an uneven pair in their network.
+	Wider NodeSet `json:"wider"`
 }
 
 // SharedAddress is an address that several nodes have: their number, and the names of the

@@ -11,7 +11,9 @@
 #   IPPool has no pods, so it counts only if no IPPool of its family needed BGP before.
 #
 #   It warns if IPPools lose their encapsulation while nodes are in different subnets and no external
-#   peer learns the routes: the network between the subnets does not know the pods.
+#   peer learns the routes: the network between the subnets does not know the pods. It also warns if
+#   IPPools use CrossSubnet and the masks of nodes differ: a node decides by the mask of its own
+#   address, so it sends packets without a tunnel to nodes that answer through one.
 #
 #   From BGP to VXLAN, two steps are safe: first set vxlanMode: CrossSubnet and
 #   ipipMode: Never in each IPPool, then turn the mesh off. This policy names the IPPools,
@@ -166,8 +168,8 @@ violation contains {
 
 # METADATA
 # description: |
-#   IPPools without encapsulation whose packets newly need the help of routers: nodes are in several
-#   subnets, by the masks of their addresses. Calico then sends packets to pods in another subnet to the
+#   IPPools without encapsulation whose packets newly need the help of routers: pairs of nodes are in
+#   different subnets, by the masks of their addresses. Calico then sends packets to pods in another subnet to the
 #   default gateway. The size is the number of IPPools. It is advisory, because routers may know the
 #   pods by other means than BGP. External peers learn them by BGP.
 violation contains {
@@ -175,15 +177,22 @@ violation contains {
 	"size": count(pools),
 	"advisory": true,
 	"msg": concat("", [
-		sprintf("no encapsulation between different subnets: %s, and nodes are in %d subnets (%s), so routers ", [
+		sprintf("no encapsulation between different subnets: %s, and the nodes of %s of %s are in different subnets (%s), so routers ", [
 			text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
-			subnets.subnets,
+			text.number(_routed_pairs(subnets)),
+			text.counted(_pairs(subnets), "node pair"),
 			concat(", ", _sample(subnets)),
 		]),
 		"between them must know the addresses of pods; use vxlanMode: CrossSubnet or ipipMode: CrossSubnet, ",
 		"or give the routers the routes with a BGPPeer",
 	]),
-	"details": {"family": family, "ipPools": pools, "subnets": subnets.subnets, "sample": subnets.sample},
+	"details": {
+		"family": family,
+		"ipPools": pools,
+		"subnets": subnets.subnets,
+		"sample": subnets.sample,
+		"pairs": _routed_pairs(subnets),
+	},
 	"objects": objects.named("IPPool", pools, _encapsulation),
 } if {
 	_in_use
@@ -198,14 +207,60 @@ violation contains {
 	subnets := input.state.addresses[family].subnets
 }
 
+# METADATA
+# description: |
+#   IPPools with CrossSubnet while masks differ: nodes have addresses of other nodes in their subnet, and
+#   these have a narrower subnet. The size is the number of nodes with the wider subnet. It is advisory,
+#   because packets arrive both ways if all these nodes are on one link.
+violation contains {
+	"id": sprintf("%s/masks", [family]),
+	"size": wider.nodes,
+	"advisory": true,
+	"msg": concat("", [
+		sprintf("CrossSubnet with masks that differ: %s, and the subnet of %s contains nodes with a narrower subnet, in %s; ", [
+			text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
+			text.listed(wider.nodes, "node", wider.sample),
+			text.counted(subnets.uneven, "node pair"),
+		]),
+		"packets to pods on these nodes have no tunnel, and are lost unless both nodes are on one link; ",
+		"give all nodes on one link the same mask, in the addresses of their Nodes",
+	]),
+	"details": {"family": family, "ipPools": pools, "pairs": subnets.uneven, "nodes": wider.nodes},
+	"objects": objects.named("IPPool", pools, _encapsulation),
+} if {
+	_in_use
+	some family in ["IPv4", "IPv6"]
+	pools := _cross_subnet(input.state, family)
+	count(pools) > 0
+	subnets := input.state.addresses[family].subnets
+	wider := subnets.wider
+	wider.nodes > _wider_before(family)
+}
+
+_wider_before(family) := 0 if count(_cross_subnet(input.before, family)) == 0
+
+_wider_before(family) := input.before.addresses[family].subnets.wider.nodes if {
+	count(_cross_subnet(input.before, family)) > 0
+}
+
+_cross_subnet(state, family) := [name |
+	some name, pool in state.ipPools
+	pool.family == family
+	"CrossSubnet" in {object.get(pool.spec, mode, "") | some mode in ["ipipMode", "vxlanMode"]}
+]
+
+_routed_pairs(subnets) := subnets.different + subnets.uneven
+
+_pairs(subnets) := subnets.same + _routed_pairs(subnets)
+
 _sample(subnets) := subnets.sample if subnets.subnets == count(subnets.sample)
 
 _sample(subnets) := array.concat(subnets.sample, ["..."]) if subnets.subnets > count(subnets.sample)
 
-# The IPPools without encapsulation if nodes are in several subnets and no external peer learns their
-# routes.
+# The IPPools without encapsulation if nodes are in different subnets and no external peer learns
+# their routes.
 _routed(state, family) := [name |
-	state.addresses[family].subnets.subnets > 1
+	_routed_pairs(state.addresses[family].subnets) > 0
 	count([peer | some peer in state.bgpPeers; _learns(peer)]) == 0
 	some name in state.clusterRoutes.noEncap.pools
 	state.ipPools[name].family == family

@@ -187,18 +187,25 @@ test_fail_no_encapsulation_between_subnets if {
 		"size": 1,
 		"advisory": true,
 		"msg": concat("", [
-			"no encapsulation between different subnets: 1 IPv4 IPPool (pool-a), and nodes are in 2 subnets ",
-			"(192.0.2.0/24, 198.51.100.0/24), so routers between them must know the addresses of pods; use ",
+			"no encapsulation between different subnets: 1 IPv4 IPPool (pool-a), and the nodes of 25 of 45 node ",
+			"pairs are in different subnets (192.0.2.0/24, 198.51.100.0/24), so routers between them must know ",
+			"the addresses of pods; use ",
 			"vxlanMode: CrossSubnet or ipipMode: CrossSubnet, or give the routers the routes with a BGPPeer",
 		]),
-		"details": {"family": "IPv4", "ipPools": ["pool-a"], "subnets": 2, "sample": ["192.0.2.0/24", "198.51.100.0/24"]},
+		"details": {
+			"family": "IPv4",
+			"ipPools": ["pool-a"],
+			"subnets": 2,
+			"sample": ["192.0.2.0/24", "198.51.100.0/24"],
+			"pairs": 25,
+		},
 		"objects": [_of_pool("pool-a")],
 	}}
 }
 
 test_fail_a_node_in_a_further_subnet if {
 	some violation in _violations(_subnets(1, ["pool-a"]), _subnets(3, ["pool-a"]))
-	contains(violation.msg, "in 3 subnets (192.0.2.0/24, 198.51.100.0/24, ...)")
+	contains(violation.msg, "in different subnets (192.0.2.0/24, 198.51.100.0/24, ...)")
 }
 
 test_fail_the_last_router_is_removed if {
@@ -224,13 +231,68 @@ test_success_one_more_pool_between_subnets if {
 	_violations(before, _subnets(2, ["pool-a", "pool-b"])) == set()
 }
 
+# A mask that is too narrow: packets in one direction go to the router.
+test_fail_no_encapsulation_with_masks_that_differ if {
+	{violation.id | some violation in _violations(_masks(0, "Never", []), _masks(1, "Never", ["pool-a"]))} == {"IPv4/subnets"}
+}
+
+test_fail_cross_subnet_with_masks_that_differ if {
+	_violations(_masks(1, "Always", []), _masks(1, "CrossSubnet", [])) == {{
+		"id": "IPv4/masks",
+		"size": 1,
+		"advisory": true,
+		"msg": concat("", [
+			"CrossSubnet with masks that differ: 1 IPv4 IPPool (pool-a), and the subnet of 1 node (node-1) contains ",
+			"nodes with a narrower subnet, in 9 node pairs; packets to pods on these nodes have no tunnel, and are ",
+			"lost unless both nodes are on one link; give all nodes on one link the same mask, in the addresses of ",
+			"their Nodes",
+		]),
+		"details": {"family": "IPv4", "ipPools": ["pool-a"], "pairs": 9, "nodes": 1},
+		"objects": [_of_pool("pool-a")],
+	}}
+}
+
+test_fail_another_mask_with_cross_subnet if {
+	count(_violations(_masks(0, "CrossSubnet", []), _masks(1, "CrossSubnet", []))) == 1
+}
+
+test_success_masks_that_differed_before if {
+	_violations(_masks(1, "CrossSubnet", []), _masks(1, "CrossSubnet", [])) == set()
+	_violations(_masks(1, "CrossSubnet", []), _masks(0, "CrossSubnet", [])) == set()
+}
+
+test_success_masks_that_differ_with_a_tunnel_always if _violations(_masks(0, "Always", []), _masks(1, "Always", [])) == set()
+
+_masks(wider, mode, pools) := object.union(_peered(["pool-a"]), {
+	"addresses": {"IPv4": {"subnets": {
+		"subnets": 1,
+		"sample": ["192.0.2.0/24"],
+		"same": 45 - (9 * wider),
+		"different": 0,
+		"uneven": 9 * wider,
+		"wider": {"nodes": wider, "sample": ["node-1"]},
+	}}},
+	"clusterRoutes": {"noEncap": {"pools": pools}},
+	"ipPools": {"pool-a": {"name": "pool-a", "family": "IPv4", "spec": {"ipipMode": mode}}},
+})
+
 _tor := {"scope": "external", "unusable": null, "localNodes": 10}
 
 _subnets(number, pools) := object.union(_peered(["pool-a"]), {
-	"addresses": {"IPv4": {"subnets": {"subnets": number, "sample": ["192.0.2.0/24", "198.51.100.0/24"]}}},
+	"addresses": {"IPv4": {"subnets": {
+		"subnets": number,
+		"sample": ["192.0.2.0/24", "198.51.100.0/24"],
+		"same": 45 - _different(number),
+		"different": _different(number),
+		"uneven": 0,
+	}}},
 	"clusterRoutes": {"noEncap": {"pools": pools}},
 	"ipPools": {name: {"name": name, "family": "IPv4"} | some name in ["pool-a", "pool-b"]},
 })
+
+_different(1) := 0
+
+_different(number) := 25 if number > 1
 
 # Who programs the routes.
 

@@ -133,7 +133,14 @@ _fine_addresses := {
 	"sharedAddresses": [],
 	"misdetected": _no_nodes,
 	"misdetectedAddresses": [],
-	"subnets": {"subnets": 1, "sample": ["192.0.2.0/24"]},
+	"subnets": {
+		"subnets": 1,
+		"sample": ["192.0.2.0/24"],
+		"same": 45,
+		"different": 0,
+		"uneven": 0,
+		"wider": _no_nodes,
+	},
 }
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}

@@ -17,6 +17,10 @@ type addresses struct {
 	nodes []uint32
 	// shared are, by family, the nodes whose address another node has too.
 	shared [2]*bitset.BitSet
+	// subnets are the networks of the addresses, by family; see Index.Subnets. pairs are the pairs of
+	// nodes by these.
+	subnets [2][]netip.Prefix
+	pairs   [2]SubnetPairs
 }
 
 type located struct {
@@ -37,6 +41,7 @@ func newAddresses(nodes []*calico.Node) *addresses {
 		a.list, a.nodes = append(a.list, l.address), append(a.nodes, l.node)
 	}
 	a.findShared()
+	a.findSubnets(nodes)
 	return a
 }
 
@@ -73,6 +78,7 @@ func (a *addresses) edited(nodes []*calico.Node, e *edit) *addresses {
 		out.list, out.nodes = slices.Insert(out.list, from, l.address), slices.Insert(out.nodes, from, l.node)
 	}
 	out.findShared()
+	out.findSubnets(nodes)
 	return out
 }
 

@@ -34,6 +34,7 @@ type route struct {
 	order       []uint32 // as many as are observed
 	communities []Community
 	preference  uint32
+	trail       *trail // nil in Compute
 }
 
 // maxRoutes is the maximum number of paths of one route that the nodes of a vertex
@@ -60,6 +61,7 @@ type flood struct {
 	routes   [][]route // of each vertex; keep does not add a route that an earlier one covers
 	queue    []route   // routes to advertise
 	external []route   // the routes that the external peers pass on
+	trace    *trace    // nil in Compute
 }
 
 func newFlood(g *Graph, reading Reading, d Destination) *flood {
@@ -97,7 +99,7 @@ func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 
 // drain advertises all routes that are to be advertised, until no vertex is missing.
 func (f *flood) drain(ctx context.Context) error {
-	for len(f.queue) > 0 && f.missing > 0 {
+	for len(f.queue) > 0 && (f.missing > 0 || f.trace != nil) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -127,6 +129,9 @@ func (f *flood) policy(number int) *Policy {
 
 // advertise sends a route over every session that carries it.
 func (f *flood) advertise(r *route) {
+	if f.trace.ends(f, r) {
+		return
+	}
 	v := &f.graph.Vertices[r.at]
 	reflected := r.clusters // the cluster list of the route as v reflects it
 	if v.Cluster != NoCluster && !slices.Contains(r.clusters, v.Cluster) {
@@ -137,6 +142,9 @@ func (f *flood) advertise(r *route) {
 		receivers := f.receivers(s.To)
 		if s.To == r.at && (r.learned != locally || r.at != f.source) {
 			receivers-- // A node does not send routes to itself.
+		}
+		if f.trace.returns(r, s) {
+			receivers--
 		}
 		if receivers < 1 || !r.exported(s.Internal, s.Client, s.ASN, v.Cluster) {
 			continue
@@ -152,9 +160,11 @@ func (f *flood) advertise(r *route) {
 		if !f.send(&next, r, s.Internal, s.ASN, s.Policy, f.passes(r)) {
 			continue
 		}
+		f.trace.passes(&next, r, s.Internal, s.ASN, s.NextHop)
 		f.receive(&next, s)
 	}
 	f.hand(r, v)
+	f.trace.tap(f, r)
 }
 
 // hand sends a route to the external peers that pass routes on.
@@ -164,14 +174,17 @@ func (f *flood) hand(r *route, v *Vertex) {
 			continue
 		}
 		next := *r
+		next.at = External
 		if !f.send(&next, r, x.Internal, x.ASN, x.Policy, true) {
 			continue
 		}
+		f.trace.passes(&next, r, x.Internal, x.ASN, NextHopDefault)
+		f.trace.transfers(&next, x.Internal)
 		next.external, next.clusters = true, nil
 		if f.reading != WithASPaths {
 			next.path = nil
 		}
-		if slices.ContainsFunc(f.external, func(has route) bool { return f.sameAttributes(&has, &next) && subset(has.path, next.path) }) || len(f.external) >= maxRoutes {
+		if slices.ContainsFunc(f.external, func(has route) bool { return f.sameAttributes(&has, &next) && subset(has.path, next.path) }) || f.trace.full(len(f.external)) {
 			continue
 		}
 		f.external = append(f.external, next)
@@ -184,18 +197,21 @@ func (f *flood) hand(r *route, v *Vertex) {
 // its policy. passes reports whether the node exports a route that no term accepts.
 func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, passes bool) bool {
 	if f.observed.communities && r.learned != locally && r.confined(internal) {
+		f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByCommunity})
 		return false
 	}
 	if !internal {
 		next.learned, next.clusters = byEBGP, nil
-		next.prepend(asn, f.observed.path)
+		next.prepend(asn, f.observed.kept)
 	}
 	if !f.observed.any && !passes {
 		return false
 	}
 	if f.observed.any {
-		switch f.policy(policy).Export.apply(next, r.learned != locally, internal, f.observed) {
+		result, term := f.policy(policy).Export.apply(next, r.learned != locally, internal, f.observed)
+		switch result {
 		case rejected:
+			f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByPolicy, Policy: policy, Term: term})
 			return false
 		case passed:
 			if !passes {
@@ -255,12 +271,27 @@ func (f *flood) receive(r *route, s *Session) {
 		return
 	}
 	if loops(r.path, s.PeerASN) > s.PeerAllowed {
+		f.trace.dropImport(r, Drop{Reason: ByASPath, ASN: s.PeerASN, Allowed: s.PeerAllowed})
 		return
 	}
-	if f.observed.any && f.policy(s.PeerPolicy).Import.apply(r, true, s.Internal, f.observed) == rejected {
+	if f.trace.wasEverywhere(f, r, s.PeerAllowed) || !f.imports(r, s.PeerPolicy, s.Internal) {
 		return
 	}
+	f.trace.receive(r, ExternalSession{}, s.Internal)
 	f.keep(r)
+}
+
+// imports applies the import policy of the nodes that receive a route, and reports whether they
+// accept it.
+func (f *flood) imports(r *route, policy int, internal bool) bool {
+	if !f.observed.any {
+		return true
+	}
+	result, term := f.policy(policy).Import.apply(r, true, internal, f.observed)
+	if result == rejected {
+		f.trace.dropImport(r, Drop{Reason: ByPolicy, Policy: policy, Term: term})
+	}
+	return result != rejected
 }
 
 // loops returns how often an AS number is in a path. A node that has an AS number of its
@@ -292,9 +323,15 @@ func (f *flood) transfer(sent *route) {
 			} else {
 				r.preference = externalPreference
 			}
-			if loops(r.path, x.ASN) > x.Allowed || f.observed.any && f.policy(x.Policy).Import.apply(&r, true, x.Internal, f.observed) == rejected {
+			f.trace.transfers(&r, x.Internal)
+			if loops(r.path, x.ASN) > x.Allowed {
+				f.trace.dropImport(&r, Drop{Reason: ByASPath, ASN: x.ASN, Allowed: x.Allowed})
 				continue
 			}
+			if f.trace.wasEverywhere(f, &r, x.Allowed) || !f.imports(&r, x.Policy, x.Internal) {
+				continue
+			}
+			f.trace.receive(&r, x, x.Internal)
 			f.keep(&r)
 		}
 	}
@@ -311,11 +348,11 @@ func (f *flood) keep(r *route) {
 		f.got[r.at] = true
 		f.missing--
 	}
-	if len(f.routes[r.at]) >= maxRoutes {
+	if f.trace.full(len(f.routes[r.at])) {
 		return
 	}
 	f.routes[r.at] = append(f.routes[r.at], *r)
-	if f.relays[r.at] {
+	if f.relays[r.at] || f.trace.taps(r.at) {
 		f.queue = append(f.queue, *r)
 	}
 }
@@ -323,8 +360,8 @@ func (f *flood) keep(r *route) {
 // sameAttributes reports whether policies treat two routes alike that are learned alike.
 func (f *flood) sameAttributes(a, b *route) bool {
 	o := &f.observed
-	return (a.external == b.external || o.path == 0 && !o.communities) &&
-		slices.Equal(a.order, b.order) &&
+	return f.trace.same(a, b) && (a.external == b.external || o.path == 0 && !o.communities) &&
+		slices.Equal(a.order[:min(len(a.order), o.path)], b.order[:min(len(b.order), o.path)]) &&
 		(!o.communities || slices.Equal(a.communities, b.communities)) &&
 		(!o.preference || a.preference == b.preference)
 }
@@ -339,7 +376,7 @@ func (r *route) covers(s *route) bool {
 }
 
 // subset reports whether a is a sub-multiset of b. Both are sorted.
-func subset[T int | uint32](a, b []T) bool {
+func subset[T int | int32 | uint32](a, b []T) bool {
 	i := 0
 	for _, x := range b {
 		if i < len(a) && a[i] == x {

@@ -80,6 +80,8 @@ type Session struct {
 	// Policy and PeerPolicy are the numbers, in Destination.Policies, of the policies of the
 	// sending nodes and of the nodes of To on the session. 0 is no policy.
 	Policy, PeerPolicy int
+	// NextHop is the mode of the sending nodes. Only Trace reads it.
+	NextHop NextHopMode
 }
 
 // ExternalSession is a session of every node of a vertex with an external peer.

@@ -70,6 +70,7 @@ const MaxPreference = math.MaxInt32
 // need not be followed.
 type observed struct {
 	path                         int // how many of the nearest AS numbers
+	kept                         int // how many of them routes keep, at least path
 	communities, preference, any bool
 }
 
@@ -97,6 +98,7 @@ func (d *Destination) observes() observed {
 	}
 	out.communities = out.communities || added
 	out.any = out.any || added
+	out.kept = out.path
 	return out
 }
 
@@ -109,26 +111,29 @@ const (
 	rejected                // a term rejects it
 )
 
-// apply returns the verdict on a route, and changes the attributes of one that a term
-// accepts. learned and internal describe the route and the session, seen the attributes that
-// are observed.
-func (t Terms) apply(r *route, learned, internal bool, seen observed) verdict {
+// apply returns the verdict on a route and, if a term rejects it, which one. It changes the
+// attributes of a route that a term accepts. learned and internal describe the route and the
+// session, seen the attributes that are observed.
+func (t Terms) apply(r *route, learned, internal bool, seen observed) (verdict, TermID) {
 	out := accepted
 	for i, terms := range t {
 		switch k := first(terms, r, learned, internal); {
 		case k < 0:
 			out = passed
 		case !terms[k].Accept:
-			return rejected
+			return rejected, TermID{i, k}
 		case i == 0:
-			terms[k].change(r, seen.path)
+			terms[k].change(r, seen.kept)
 		}
 	}
 	if len(t) == 0 {
-		return passed
+		return passed, TermID{}
 	}
-	return out
+	return out, TermID{}
 }
+
+// TermID is a term of Terms: the index of the alternative, and its index there.
+type TermID struct{ Alternative, Index int }
 
 // first returns the index of the first term that matches a route, -1 for none.
 func first(terms []Term, r *route, learned, internal bool) int {
@@ -154,15 +159,15 @@ func first(terms []Term, r *route, learned, internal bool) int {
 	})
 }
 
-// change changes the attributes of a route as an accepting term says. seen is how many AS
-// numbers of paths are observed.
-func (t *Term) change(r *route, seen int) {
+// change changes the attributes of a route as an accepting term says. kept is how many AS
+// numbers of paths routes keep.
+func (t *Term) change(r *route, kept int) {
 	if len(t.Add) > 0 {
 		r.add(t.Add)
 	}
 	if len(t.Prepend) > 0 {
 		for _, asn := range slices.Backward(t.Prepend) {
-			r.prepend(asn, seen)
+			r.prepend(asn, kept)
 		}
 	}
 	if t.Set != nil {
@@ -188,12 +193,12 @@ func compareCommunities(a, b Community) int {
 	return slices.Compare(a.Parts[:], b.Parts[:])
 }
 
-// prepend prepends an AS number to the path of a route. seen is how many AS numbers of the
-// path are observed.
-func (r *route) prepend(asn uint32, seen int) {
-	if seen > 0 {
+// prepend prepends an AS number to the path of a route. kept is how many AS numbers of the
+// path routes keep in order.
+func (r *route) prepend(asn uint32, kept int) {
+	if kept > 0 {
 		order := append([]uint32{asn}, r.order...)
-		r.order = order[:min(len(order), seen)]
+		r.order = order[:min(len(order), kept)]
 	}
 	i, _ := slices.BinarySearch(r.path, asn)
 	r.path = slices.Insert(slices.Clone(r.path), i, asn)

@@ -24,11 +24,12 @@ var confining = []string{"65535:65281", "65535:65282", "65535:65283"}
 
 // advertisements returns Network.Advertised. Nodes with equal prefixAdvertisements are one
 // element. If no BGPFilter reads communities and none of them is a well-known one, they do not
-// decide which routes pass, and advertisements returns one empty element. O(BGPConfigurations).
+// decide which routes pass, and advertisements returns one empty element unless communities is set.
+// O(BGPConfigurations).
 func (c *Sessions) advertisements(f calico.Family) []Advertised {
 	out := []Advertised{{}}
 	byText := map[string]int{"": 0}
-	read := strings.Contains(c.filters.all, `\"communities\"`)
+	read := c.communities || strings.Contains(c.filters.all, `\"communities\"`)
 	for _, one := range c.snapshot.BGPConfigurations() {
 		list, ok := one.Advertisements(f)
 		if !ok {

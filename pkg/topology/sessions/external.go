@@ -420,6 +420,50 @@ func (n *Network) ambiguousExits(h *ExternalProtocol, i uint) []Exit {
 	return slices.Compact(out)
 }
 
+// ExternalTerms are the terms of one node on its session with an external peer.
+type ExternalTerms struct {
+	Exit
+	// NextHopMode is the mode in effect.
+	NextHopMode string
+	// Peers are the BGPPeers that configure the half-session.
+	Peers []*calico.BGPPeer
+}
+
+// TermsWith returns the terms of node i on its session with an external peer, and false if it has
+// none that can come up. If it is not known which settings Calico chooses, it returns those with
+// which the fewest routes are exchanged: iBGP, the least number of own AS numbers, and all lists of
+// BGPFilters.
+// O(BGPPeers of the external peer).
+func (n *Network) TermsWith(o *ExternalPeer, i uint) (ExternalTerms, bool) {
+	g := n.Classes.Of[i]
+	for x := range o.Protocols {
+		h := &o.Protocols[x]
+		if !h.Nodes.Test(i) || h.Idle.Test(i) || n.SharesAddress(g) {
+			continue
+		}
+		var out ExternalTerms
+		for _, v := range h.Variants {
+			if !v.Nodes.Test(i) {
+				continue
+			}
+			if v.Settings.PeerASN == 0 || v.Settings.Local(&n.Classes.List[g]) == 0 {
+				return ExternalTerms{}, false
+			}
+			if len(out.Peers) == 0 {
+				out.NextHopMode = v.Settings.nextHop(&n.Classes.List[g])
+			}
+			for _, p := range v.sourcesAt(i) {
+				out.Peers = append(out.Peers, p.Peer)
+			}
+		}
+		exits := n.ambiguousExits(h, i)
+		internal := slices.IndexFunc(exits, func(k Exit) bool { return !k.Foreign && k.PeerASN == cmp.Or(k.LocalASN, n.Classes.List[g].ASN) })
+		out.Exit = exits[max(internal, 0)]
+		return out, true
+	}
+	return ExternalTerms{}, false
+}
+
 // alternative separates the lists of BGPFilters of an ambiguous half-session in an Exit.
 const alternative = "|"
 

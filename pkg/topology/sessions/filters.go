@@ -94,7 +94,7 @@ func parse(one *calico.BGPFilter, old bool) *parsed {
 	var texts []string
 	for family, fields := range filterFields {
 		for d, field := range fields {
-			rules := bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], one.Spec[field], old)
+			rules := bgpfilter.Parse(bgpfilter.Direction(d), addressBits[family], one.Spec[field], old).Named(one.Name)
 			out.rules[family][d] = rules
 			texts = append(texts, rules.Text())
 			out.paths = append(out.paths, rules.Paths()...)
@@ -206,3 +206,6 @@ func (n *Network) AddDifferences(fields, conflicts map[string]bool, g uint32, p 
 	}
 	return conflict
 }
+
+// FilterField returns the field of a BGPFilter with the rules of a family and direction.
+func FilterField(f calico.Family, d bgpfilter.Direction) string { return filterFields[f][d] }

@@ -127,13 +127,15 @@ type Terms struct {
 	// Filters are the BGPFilters, as Network.Filters returns them, of each way that Calico
 	// may choose.
 	Filters []string
+	// NextHopMode is the mode in effect, that of the first way if Calico may choose several.
+	NextHopMode string
 }
 
 // Terms returns the terms of the nodes of class l.From. O(ways).
 func (n *Network) Terms(l *Link) Terms {
 	g, h := &n.Classes.List[l.From], &l.Protocols[0]
 	first := &h.Ways[0].Settings
-	t := Terms{ASN: first.Local(g), Internal: first.internal(g), Client: true, Allowed: first.allow}
+	t := Terms{ASN: first.Local(g), Internal: first.internal(g), Client: true, Allowed: first.allow, NextHopMode: first.nextHop(g)}
 	for i := range h.Ways {
 		s := &h.Ways[i].Settings
 		t.Client, t.Allowed = t.Client && s.client(g, h.Prefix), min(t.Allowed, s.allow)

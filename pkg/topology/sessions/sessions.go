@@ -27,6 +27,8 @@ type Sessions struct {
 	// advertised are the prefixAdvertisements by family; see Network.Advertised.
 	advertised [2][]Advertised
 	externals  [2][]*ExternalPeer
+	// communities reports that all prefixAdvertisements are in Network.Advertised.
+	communities bool
 }
 
 // Compute returns the sessions of a snapshot, whose nodes are in ix. before is the
@@ -40,14 +42,9 @@ type Sessions struct {
 // O(BGPPeers) with a very small constant if no sessions change. Otherwise also
 // O(nodes) with a very small constant, and O(peer groups x classes).
 func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, same bool, err error) {
-	c = &Sessions{snapshot: s, index: ix, Rules: newRules(s), transit: transit, filters: newFilters(s, before), written: newWritten(s)}
-	c.Rules.filters, c.Rules.written = c.filters.all, c.written.text
-	for _, f := range calico.Families {
-		c.advertised[f] = c.advertisements(f)
-		for _, a := range c.advertised[f] {
-			c.Rules.advertised += a.text
-		}
-	}
+	c = newSessions(ix, s, before)
+	c.transit = transit
+	c.findAdvertised()
 	if err := c.resolve(ctx, before); err != nil {
 		return nil, false, err
 	}
@@ -57,6 +54,34 @@ func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Se
 	}
 	err = c.connect(ctx, before)
 	return c, false, err
+}
+
+// ComputeAll is Compute for which Network.Advertised has all prefixAdvertisements, also those that
+// do not decide which routes pass.
+func ComputeAll(ctx context.Context, ix *nodes.Index, s *state.Snapshot) (*Sessions, error) {
+	c := newSessions(ix, s, nil)
+	c.communities = true
+	c.findAdvertised()
+	if err := c.resolve(ctx, nil); err != nil {
+		return nil, err
+	}
+	return c, c.connect(ctx, nil)
+}
+
+func newSessions(ix *nodes.Index, s *state.Snapshot, before *Sessions) *Sessions {
+	c := &Sessions{snapshot: s, index: ix, Rules: newRules(s), filters: newFilters(s, before), written: newWritten(s)}
+	c.Rules.filters, c.Rules.written = c.filters.all, c.written.text
+	return c
+}
+
+// findAdvertised sets advertised.
+func (c *Sessions) findAdvertised() {
+	for _, f := range calico.Families {
+		c.advertised[f] = c.advertisements(f)
+		for _, a := range c.advertised[f] {
+			c.Rules.advertised += a.text
+		}
+	}
 }
 
 // resolve sets Peerings. It reuses the peerings of before that did not change.

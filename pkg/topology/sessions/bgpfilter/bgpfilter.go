@@ -81,6 +81,9 @@ type Effect struct {
 	Add     []string
 	Prepend []uint32
 	Set     *uint32 // the priority
+	// Filter is the name of the BGPFilter, Index that of the rule in its field. See Named.
+	Filter string
+	Index  int
 }
 
 // condition is a condition that is not on the prefix.
@@ -104,7 +107,7 @@ func Parse(d Direction, bits int, field any, old bool) Rules {
 		return Unknown(d, bits, fmt.Sprint(field))
 	}
 	var text bytes.Buffer
-	for _, one := range list {
+	for i, one := range list {
 		sent, err := json.Marshal(one)
 		if err != nil { // It was decoded from JSON.
 			sent, out.opaque = fmt.Append(nil, one), true
@@ -112,6 +115,7 @@ func Parse(d Direction, bits int, field any, old bool) Rules {
 		text.Write(sent)
 		text.WriteByte('\n')
 		if parsed, ok := parseRule(d, bits, sent, old); ok {
+			parsed.effect.Index = i
 			out.list = append(out.list, parsed)
 		} else {
 			out.opaque = true
@@ -127,6 +131,15 @@ func Parse(d Direction, bits int, field any, old bool) Rules {
 // Unknown returns rules that are not known, and equal only to others with the same name.
 func Unknown(d Direction, bits int, name string) Rules {
 	return Rules{direction: d, bits: bits, opaque: true, text: "unknown " + name + "\n"}
+}
+
+// Named returns the rules as those of a BGPFilter of a name, which is in their Effects.
+func (r Rules) Named(name string) Rules {
+	r.list = slices.Clone(r.list)
+	for i := range r.list {
+		r.list[i].effect.Filter = name
+	}
+	return r
 }
 
 // Join returns the rules of several BGPFilters, one after the other. All must have the
@@ -186,10 +199,18 @@ func (r Rules) Paths() []uint32 {
 	return out
 }
 
-// Representatives returns at least one prefix of a length inside a prefix for each class that
-// rules and further CIDRs distinguish, and false if there are too many classes. The prefix must
+// Region is the prefixes inside CIDR that are in none of Except, which are sorted and do not
+// overlap. Prefix is one of them.
+type Region struct {
+	CIDR   netip.Prefix
+	Except []netip.Prefix
+	Prefix netip.Prefix
+}
+
+// Regions returns the prefixes of a length inside a prefix, divided so that no CIDR of the rules
+// and no further CIDR contains a part of a Region, and false if there are too many. The prefix must
 // not be longer than length. O(CIDRs squared) at worst.
-func Representatives(within netip.Prefix, length int, further []netip.Prefix, lists ...Rules) ([]netip.Prefix, bool) {
+func Regions(within netip.Prefix, length int, further []netip.Prefix, lists ...Rules) ([]Region, bool) {
 	cidrs := []netip.Prefix{within}
 	add := func(c netip.Prefix) {
 		if c.IsValid() && c.Bits() > within.Bits() && c.Bits() <= length && within.Contains(c.Addr()) {
@@ -205,13 +226,25 @@ func Representatives(within netip.Prefix, length int, further []netip.Prefix, li
 		}
 	}
 	var w work
-	var out []netip.Prefix
+	var out []Region
 	for i, c := range sorted(&cidrs) {
-		if p, ok := free(c, length, inside(cidrs, i), &w); ok {
-			out = append(out, p)
+		within := inside(cidrs, i)
+		if p, ok := free(c, length, within, &w); ok {
+			out = append(out, Region{c, outermost(within), p})
 		}
 	}
 	return out, w.add(0)
+}
+
+// outermost returns the CIDRs of a sorted list that no other contains.
+func outermost(cidrs []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, c := range cidrs {
+		if len(out) == 0 || !out[len(out)-1].Overlaps(c) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // Same reports whether a and b, of one direction and family, let the same routes pass with

@@ -117,8 +117,8 @@ func TestFor(t *testing.T) {
 	]`
 	seven, five := uint32(7), uint32(5)
 	first := Effect{Learned: true, Interface: "eth*"}
-	second := Effect{IBGP: true, Community: "1:2", Path: []uint32{65001}, Priority: &seven, Accept: true}
-	third := Effect{Accept: true, Add: []string{"1:2:3"}, Prepend: []uint32{3, 1, 2}, Set: &five}
+	second := Effect{IBGP: true, Community: "1:2", Path: []uint32{65001}, Priority: &seven, Accept: true, Index: 1}
+	third := Effect{Accept: true, Add: []string{"1:2:3"}, Prepend: []uint32{3, 1, 2}, Set: &five, Index: 2}
 	tests := []struct {
 		prefix string
 		old    bool
@@ -128,7 +128,7 @@ func TestFor(t *testing.T) {
 		{"10.244.128.0/26", false, []Effect{third}},
 		{"10.96.0.0/26", false, []Effect{second, third}},
 		// Before v3.32, conditions and operations that Calico does not know have no effect.
-		{"10.96.0.0/26", true, []Effect{{Accept: true}, {Accept: true}}},
+		{"10.96.0.0/26", true, []Effect{{Accept: true, Index: 1}, {Accept: true, Index: 2}}},
 	}
 	for _, tt := range tests {
 		got := Parse(Export, 32, field(t, rules), tt.old).For(netip.MustParsePrefix(tt.prefix))
@@ -155,17 +155,18 @@ func TestARuleThatFailsRejectsEverything(t *testing.T) {
 	}
 }
 
-func TestRepresentatives(t *testing.T) {
+func TestRegions(t *testing.T) {
 	rules := Parse(Export, 32, field(t, `[{"action": "Reject", "matchOperator": "In", "cidr": "10.244.128.0/17"}, {"action": "Reject", "matchOperator": "Equal", "cidr": "10.244.0.64/26"}]`), false)
 	further := []netip.Prefix{netip.MustParsePrefix("10.244.192.0/18"), netip.MustParsePrefix("192.0.2.0/24")}
-	got, all := Representatives(netip.MustParsePrefix("10.244.0.0/16"), 26, further, rules)
-	want := "[10.244.0.0/26 10.244.0.64/26 10.244.128.0/26 10.244.192.0/26]"
+	got, all := Regions(netip.MustParsePrefix("10.244.0.0/16"), 26, further, rules)
+	want := "[{10.244.0.0/16 [10.244.0.64/26 10.244.128.0/17] 10.244.0.0/26} {10.244.0.64/26 [] 10.244.0.64/26} " +
+		"{10.244.128.0/17 [10.244.192.0/18] 10.244.128.0/26} {10.244.192.0/18 [] 10.244.192.0/26}]"
 	if fmt.Sprint(got) != want || !all {
 		t.Errorf("got %v, all %t, want %s", got, all, want)
 	}
 	keys := map[string]bool{}
-	for _, p := range got[:3] {
-		keys[string(rules.AppendMatches(nil, p, true))] = true
+	for _, region := range got[:3] {
+		keys[string(rules.AppendMatches(nil, region.Prefix, true))] = true
 	}
 	if len(keys) != 3 {
 		t.Errorf("%d of 3 kinds of prefixes have keys of their own", len(keys))
