@@ -64,7 +64,10 @@ func (t *Topology) newServices(ctx context.Context, f calico.Family, before *ser
 	if before != nil && before.routing == s.routing && before.excluded == s.excluded && before.key == s.key {
 		return before, nil
 	}
-	return s, s.summarize(ctx)
+	if err := s.summarize(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // summarize sets summary.

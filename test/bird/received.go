@@ -84,7 +84,7 @@ func parseRoutes(lines []string, senders map[string]string) ([]Route, error) {
 			}
 			out[len(out)-1].NextHop = address
 		case key == "BGP.as_path":
-			for _, number := range strings.Fields(value) {
+			for number := range strings.FieldsSeq(value) {
 				asn, err := strconv.ParseUint(number, 10, 32)
 				if err != nil {
 					return nil, err
@@ -93,7 +93,7 @@ func parseRoutes(lines []string, senders map[string]string) ([]Route, error) {
 			}
 		case key == "BGP.community", key == "BGP.large_community":
 			r := &out[len(out)-1]
-			for _, one := range strings.Split(strings.Trim(value, "()"), ") (") {
+			for one := range strings.SplitSeq(strings.Trim(value, "()"), ") (") {
 				r.Communities = append(r.Communities, strings.ReplaceAll(strings.ReplaceAll(one, " ", ""), ",", ":"))
 			}
 			slices.Sort(r.Communities)

@@ -4,6 +4,7 @@ package bird
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -32,9 +33,7 @@ func TestRouters(t *testing.T) {
 	}
 	router := func(name, selector, address string, more spec) object {
 		s := spec{"nodeSelector": selector, "peerIP": address, "asNumber": 65009}
-		for key, value := range more {
-			s[key] = value
-		}
+		maps.Copy(s, more)
 		return peer(name, s)
 	}
 	filter := func(rules ...any) object {
