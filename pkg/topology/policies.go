@@ -3,7 +3,6 @@ package topology
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,15 +94,11 @@ func (r *routing) destinations() []routes.Destination {
 	r.partial = !all
 	var out []routes.Destination
 	for _, c := range classes {
-		d := r.destination(c.prefix, false)
-		if slices.ContainsFunc(out, func(has routes.Destination) bool { return reflect.DeepEqual(has, d) }) {
-			continue
-		}
 		if len(out) == maxDestinations {
 			r.partial = true
 			break
 		}
-		out = append(out, d)
+		out = append(out, r.destination(c.prefix, false))
 	}
 	return out
 }
@@ -139,7 +134,7 @@ func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool
 		for _, region := range regions {
 			var key strings.Builder
 			for _, one := range by {
-				key.WriteString(one.matches(region.Prefix) + "|")
+				key.WriteString(one.matches(region.Prefix, false) + "|")
 			}
 			k, ok := known[key.String()]
 			if !ok {
@@ -170,20 +165,22 @@ func (r *routing) distinguishing() ([]netip.Prefix, []bgpfilter.Rules) {
 	return advertised, rules
 }
 
-// matches returns a text that is equal for prefixes that all rules and prefixAdvertisements treat
-// alike.
-func (r *routing) matches(p netip.Prefix) string {
+// matches returns a text that is equal for prefixes whose destinations are equal. accepts is that of
+// destination.
+func (r *routing) matches(p netip.Prefix, accepts bool) string {
 	var key []byte
-	for _, list := range r.policies.lists {
-		for i := range list {
-			for _, rules := range list[i].rules {
-				key = rules.AppendMatches(key, p)
-			}
-		}
-	}
+	adds := false
 	for _, a := range r.network.Advertised {
 		for _, one := range a.List {
-			key = strconv.AppendBool(key, contains(one.Network, p))
+			contains := contains(one.Network, p)
+			key = strconv.AppendBool(key, contains)
+			adds = adds || contains
+		}
+	}
+	for _, list := range r.policies.lists {
+		for i := range list {
+			key = list[i].rules[bgpfilter.Import].AppendMatches(key, p, false)
+			key = list[i].rules[bgpfilter.Export].AppendMatches(key, p, accepts || adds)
 		}
 	}
 	return string(key)

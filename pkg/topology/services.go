@@ -64,7 +64,10 @@ func (t *Topology) newServices(ctx context.Context, f calico.Family, before *ser
 	if before != nil && before.routing == s.routing && before.excluded == s.excluded && before.key == s.key {
 		return before, nil
 	}
-	return s, s.summarize(ctx)
+	if err := s.summarize(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // summarize sets summary.
@@ -227,7 +230,7 @@ func (s *services) prefixes(one calico.ServiceRange) ([]netip.Prefix, bool) {
 // kind returns a text that is equal for prefixes whose routes all sessions treat alike.
 func (s *services) kind(p netip.Prefix) string {
 	permitted, rejected := s.inPool(p)
-	key := strconv.AppendBool([]byte(s.routing.matches(p)), permitted)
+	key := strconv.AppendBool([]byte(s.routing.matches(p, true)), permitted)
 	key = strconv.AppendBool(key, rejected)
 	return string(strconv.AppendBool(key, s.reflected(p)))
 }

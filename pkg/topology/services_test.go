@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -55,9 +56,7 @@ func serviceTraps(t *testing.T) map[string]serviceTrap {
 	}
 	rule := func(action string, more map[string]any) map[string]any {
 		out := map[string]any{"action": action}
-		for key, value := range more {
-			out[key] = value
-		}
+		maps.Copy(out, more)
 		return out
 	}
 	reflected := func(spec map[string]any, version string) []calico.Object {

@@ -5,104 +5,342 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// Route is a route that a router receives over a session, predicted or seen.
+// Route is a route as a node or a router has received it over a session, predicted or seen.
 type Route struct {
 	Prefix netip.Prefix
 	Sender string // the node at the other end of the session
+	// NextHop is the zero Addr in a prediction that leaves it open.
+	NextHop netip.Addr
+	// Path is the AS path, the nearest AS number first. 0 in a prediction is any number.
+	Path []uint32
+	// Communities are standard and large ones, sorted as text.
+	Communities []string
+}
+
+// fits reports whether a route is as a prediction says.
+func (r *Route) fits(p *Route) bool {
+	return r.Prefix == p.Prefix && r.Sender == p.Sender && (!p.NextHop.IsValid() || r.NextHop == p.NextHop) &&
+		slices.EqualFunc(r.Path, p.Path, func(a, b uint32) bool { return a == b || b == 0 }) && slices.Equal(r.Communities, p.Communities)
+}
+
+// extends reports whether a route has all AS numbers of a prediction from the same session, and more. Predictions leave such
+// routes out.
+func (r *Route) extends(p *Route) bool {
+	if r.Prefix != p.Prefix || r.Sender != p.Sender || len(r.Path) <= len(p.Path) {
+		return false
+	}
+	rest := slices.Clone(r.Path)
+	for _, asn := range p.Path {
+		i := slices.IndexFunc(rest, func(a uint32) bool { return a == asn || asn == 0 })
+		if i < 0 {
+			return false
+		}
+		rest = slices.Delete(rest, i, i+1)
+	}
+	return true
 }
 
 // String returns the route on one line.
-func (r Route) String() string { return fmt.Sprintf("%s from %s", r.Prefix, r.Sender) }
+func (r *Route) String() string {
+	return fmt.Sprintf("%s from %s, next hop %s, AS path %v, communities %v", r.Prefix, r.Sender, r.NextHop, r.Path, r.Communities)
+}
 
-// parseRoutes returns the routes in the answer to askRoutes. senders are the nodes at the other end, by protocol.
+// askAttributes is the command for the routes that BIRD learned by BGP, with their attributes.
+const askAttributes = "show route all where source = RTS_BGP"
+
+// parseRoutes returns the routes in the answer to askAttributes. senders are the nodes at the other end, by protocol.
 func parseRoutes(lines []string, senders map[string]string) ([]Route, error) {
 	var out []Route
 	var prefix netip.Prefix
 	for _, line := range lines {
-		_, rest, ok := strings.Cut(line, "[")
-		if !ok {
-			continue // A line of the first answer, "Table master:" or a next hop.
-		}
-		// A further path to the same destination has a space in place of the destination.
-		if first, err := netip.ParsePrefix(strings.Fields(line)[0]); err == nil {
-			prefix = first
-		}
-		protocol := strings.Fields(rest)[0]
-		sender, ok := senders[protocol]
-		if !ok {
-			return nil, fmt.Errorf("a route of an unknown protocol: %q", line)
-		}
-		out = append(out, Route{prefix, sender})
-	}
-	return out, nil
-}
-
-// Received returns the routes that each running router has.
-func (c *Cluster) Received(ctx context.Context) (map[Speaker][]Route, error) {
-	out := map[Speaker][]Route{}
-	for _, d := range c.daemons {
-		n := c.node(d.speaker.Node)
-		if d.process == nil || n.Router == nil {
-			continue
-		}
-		lines, err := ask(ctx, d.socket, askRoutes)
-		if err != nil {
-			return nil, d.failed(err)
-		}
-		senders := map[string]string{}
-		for _, s := range n.Router {
-			senders[s.protocol] = s.node
-		}
-		if out[d.speaker], err = parseRoutes(lines, senders); err != nil {
-			return nil, d.failed(err)
-		}
-	}
-	return out, nil
-}
-
-// Services returns the ranges of addresses of Services that each router receives, with the nodes that send them, as t
-// predicts.
-func Services(ctx context.Context, t *topology.Topology, nodes []Node) (map[Speaker][]Route, error) {
-	out := map[Speaker][]Route{}
-	for _, f := range calico.Families {
-		for _, one := range *t.Summary().ServiceRanges.In(f) {
-			prefix := netip.MustParsePrefix(one.CIDR)
-			carries, err := t.CarriesService(ctx, prefix)
+		text := strings.TrimSpace(line)
+		key, value, attribute := strings.Cut(text, ": ")
+		switch {
+		case strings.Contains(line, "[") && strings.Contains(line, "]") && !strings.HasPrefix(text, "BGP."):
+			// A further path to the same destination begins with a space.
+			if first, err := netip.ParsePrefix(strings.Fields(line)[0]); err == nil {
+				prefix = first
+			}
+			_, rest, _ := strings.Cut(line, "[")
+			protocol := strings.Fields(rest)[0]
+			sender, ok := senders[protocol]
+			if !ok {
+				return nil, fmt.Errorf("a route of an unknown protocol: %q", line)
+			}
+			out = append(out, Route{Prefix: prefix, Sender: sender})
+		case !attribute || len(out) == 0:
+		case key == "BGP.next_hop":
+			address, err := netip.ParseAddr(strings.Fields(value)[0]) // bird6 adds the link-local address.
 			if err != nil {
 				return nil, err
 			}
-			for _, n := range nodes {
-				for _, s := range n.Router {
-					if carries(s.node, n.Address[f]) {
-						out[Speaker{n.Name, f}] = append(out[Speaker{n.Name, f}], Route{Prefix: prefix, Sender: s.node})
+			out[len(out)-1].NextHop = address
+		case key == "BGP.as_path":
+			for number := range strings.FieldsSeq(value) {
+				asn, err := strconv.ParseUint(number, 10, 32)
+				if err != nil {
+					return nil, err
+				}
+				out[len(out)-1].Path = append(out[len(out)-1].Path, uint32(asn))
+			}
+		case key == "BGP.community", key == "BGP.large_community":
+			r := &out[len(out)-1]
+			for one := range strings.SplitSeq(strings.Trim(value, "()"), ") (") {
+				r.Communities = append(r.Communities, strings.ReplaceAll(strings.ReplaceAll(one, " ", ""), ",", ":"))
+			}
+			slices.Sort(r.Communities)
+		}
+	}
+	return out, nil
+}
+
+// Received returns the routes with their attributes that every running BIRD has learned by BGP.
+func (c *Cluster) Received(ctx context.Context) (map[Speaker][]Route, error) {
+	out := map[Speaker][]Route{}
+	for _, d := range c.daemons {
+		if d.process == nil {
+			continue
+		}
+		lines, err := ask(ctx, d.socket, askAttributes)
+		if err != nil {
+			return nil, d.failed(err)
+		}
+		if out[d.speaker], err = parseRoutes(lines, c.node(d.speaker.Node).senders()); err != nil {
+			return nil, d.failed(err)
+		}
+	}
+	return out, nil
+}
+
+// senders returns the nodes at the other end of sessions, by protocol.
+func (n *Node) senders() map[string]string {
+	out := map[string]string{}
+	for _, h := range n.HalfSessions {
+		out[h.Protocol] = h.PeerNode
+	}
+	for _, s := range n.Router {
+		out[s.protocol] = s.node
+	}
+	return out
+}
+
+// Expectation is the predicted routes of one speaker.
+type Expectation struct {
+	// Routes are those to pods.
+	Routes []Route
+	// Certain reports for each of Routes that it must be there. A router has only the best route of a sender, so of
+	// several it may have any.
+	Certain []bool
+	// Services are the routes to ranges of addresses of Services, of which only prefix and sender are predicted. They
+	// are nil for a node: it is not compared.
+	Services []Route
+}
+
+// expectation predicts the routes of the nodes and routers.
+type expectation struct {
+	snapshot *state.Snapshot
+	topology *topology.Topology
+	query    *topology.RouteQuery
+	nodes    []Node
+	byName   map[string]*Node
+}
+
+// Expect returns the routes that the nodes and routers receive in s. No BIRD may reject its configuration.
+func Expect(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes []Node) (map[Speaker]*Expectation, error) {
+	query, err := topology.NewRouteQuery(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	e := &expectation{s, t, query, nodes, map[string]*Node{}}
+	for i := range nodes {
+		e.byName[nodes[i].Name] = &nodes[i]
+	}
+	out := map[Speaker]*Expectation{}
+	for i := range nodes {
+		if n := &nodes[i]; n.Router == nil {
+			if err := e.ofNode(ctx, n, out); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for i := range nodes {
+		if n := &nodes[i]; n.Router != nil {
+			if err := e.ofRouter(ctx, n, out); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+func (e *expectation) ofNode(ctx context.Context, n *Node, out map[Speaker]*Expectation) error {
+	tables, err := e.query.Node(ctx, n.Name, false)
+	if err != nil {
+		return err
+	}
+	for i := range tables {
+		f := familyOf(tables[i].Family)
+		one := &Expectation{Routes: e.routes(&tables[i], f, n.Name)}
+		one.Certain = make([]bool, len(one.Routes))
+		for k := range one.Certain {
+			one.Certain[k] = true
+		}
+		out[Speaker{n.Name, f}] = one
+	}
+	return nil
+}
+
+// ofRouter adds the routes of a router, after those of the nodes.
+func (e *expectation) ofRouter(ctx context.Context, n *Node, out map[Speaker]*Expectation) error {
+	for _, f := range calico.Families {
+		if !n.Address[f].IsValid() {
+			continue
+		}
+		table, err := e.query.Peer(ctx, n.Address[f])
+		if err != nil {
+			return err
+		}
+		one := &Expectation{Routes: e.routes(table, f, n.Name), Services: []Route{}}
+		for _, r := range one.Routes {
+			certain := r.Prefix == e.byName[r.Sender].Pods[f] // Its own route is the best one.
+			if has := out[Speaker{r.Sender, f}]; has != nil && !certain {
+				paths := 0
+				for _, h := range has.Routes {
+					if h.Prefix == r.Prefix {
+						paths++
 					}
+				}
+				certain = paths == 1
+			}
+			one.Certain = append(one.Certain, certain)
+		}
+		if err := e.addServices(ctx, n, f, one); err != nil {
+			return err
+		}
+		out[Speaker{n.Name, f}] = one
+	}
+	return nil
+}
+
+// addServices adds the ranges that a router receives.
+func (e *expectation) addServices(ctx context.Context, n *Node, f calico.Family, out *Expectation) error {
+	for _, one := range *e.topology.Summary().ServiceRanges.In(f) {
+		prefix := netip.MustParsePrefix(one.CIDR)
+		carries, err := e.topology.CarriesService(ctx, prefix)
+		if err != nil {
+			return err
+		}
+		for _, s := range n.Router {
+			same := func(r Route) bool { return r.Prefix == prefix && r.Sender == s.node } // in another list of ranges
+			if carries(s.node, n.Address[f]) && !slices.ContainsFunc(out.Services, same) {
+				out.Services = append(out.Services, Route{Prefix: prefix, Sender: s.node})
+			}
+		}
+	}
+	return nil
+}
+
+func familyOf(text string) calico.Family {
+	if text == calico.IPv6.String() {
+		return calico.IPv6
+	}
+	return calico.IPv4
+}
+
+// routes returns the routes in a table to the blocks of nodes.
+func (e *expectation) routes(table *topology.RouteTable, f calico.Family, receiver string) []Route {
+	var out []Route
+	for i := range table.Routes {
+		g := &table.Routes[i]
+		for _, origin := range g.Origins.Names() {
+			block := e.byName[origin].Pods[f]
+			if !inRanges(g.Prefixes, block) {
+				continue
+			}
+			senders := g.From.Nodes.Names()
+			if g.From.Kind == topology.FromOrigin {
+				senders = []string{origin}
+			}
+			for _, sender := range senders {
+				if sender != receiver && (sender == origin) == (g.From.Kind == topology.FromOrigin) {
+					out = append(out, e.route(g, f, block, origin, sender))
 				}
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
-// Differences returns what differs between predicted routes to ranges of addresses of Services and the routes that a router
-// has, one a line. Routes to pods do not count, nor those to the link: a rule that accepts all routes also lets these out.
-func Differences(want, seen []Route) []string {
-	var out []string
-	for _, r := range want {
-		if !slices.Contains(seen, r) {
-			out = append(out, "predicted and not there: "+r.String())
+func (e *expectation) route(g *topology.RouteGroup, f calico.Family, block netip.Prefix, origin, sender string) Route {
+	r := Route{Prefix: block, Sender: sender, Communities: slices.Sorted(slices.Values(g.Communities))}
+	for _, asn := range g.ASPath {
+		if asn == nil {
+			r.Path = append(r.Path, 0)
+		} else {
+			r.Path = append(r.Path, *asn)
 		}
 	}
-	for _, r := range seen {
-		other := slices.ContainsFunc(slices.Concat(podNetworks[:], linkNetworks[:]), func(p netip.Prefix) bool { return p.Contains(r.Prefix.Addr()) })
-		if !other && !slices.Contains(want, r) {
+	switch g.NextHop.Kind {
+	case topology.NextHopOrigin:
+		r.NextHop = e.byName[origin].Address[f]
+	case topology.NextHopSender:
+		r.NextHop = e.byName[sender].Address[f]
+	}
+	return r
+}
+
+// inRanges reports whether a block is one of some prefixes.
+func inRanges(list []topology.PrefixRange, block netip.Prefix) bool {
+	contains := func(cidr string) bool {
+		p := netip.MustParsePrefix(cidr)
+		return p.Bits() <= block.Bits() && p.Contains(block.Addr())
+	}
+	return slices.ContainsFunc(list, func(p topology.PrefixRange) bool {
+		return p.Length == block.Bits() && contains(p.CIDR) && !slices.ContainsFunc(p.Except, contains)
+	})
+}
+
+// Differences returns what differs between the predicted routes of a speaker and those that its BIRD has, one a line.
+func (e *Expectation) Differences(seen []Route) []string {
+	var out []string
+	for i := range e.Routes {
+		p := &e.Routes[i]
+		if e.Certain[i] && !slices.ContainsFunc(seen, func(r Route) bool { return r.fits(p) }) {
+			out = append(out, "predicted and not there: "+p.String())
+		}
+	}
+	services := slices.Clone(e.Services)
+	in := func(networks [2]netip.Prefix, r *Route) bool {
+		return slices.ContainsFunc(networks[:], func(p netip.Prefix) bool { return p.Contains(r.Prefix.Addr()) })
+	}
+	for i := range seen {
+		r := &seen[i]
+		if in(linkNetworks, r) {
+			continue // A rule that accepts all routes also lets these out.
+		}
+		if !in(podNetworks, r) {
+			k := slices.IndexFunc(services, func(p Route) bool { return p.Prefix == r.Prefix && p.Sender == r.Sender })
+			if k >= 0 {
+				services = slices.Delete(services, k, k+1)
+			} else if e.Services != nil {
+				out = append(out, "there and not predicted: "+r.String())
+			}
+			continue
+		}
+		if !slices.ContainsFunc(e.Routes, func(p Route) bool { return r.fits(&p) || r.extends(&p) }) {
 			out = append(out, "there and not predicted: "+r.String())
 		}
+	}
+	for i := range services {
+		out = append(out, "predicted and not there: "+services[i].String())
 	}
 	return out
 }

@@ -4,6 +4,7 @@ package bird
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -32,9 +33,7 @@ func TestRouters(t *testing.T) {
 	}
 	router := func(name, selector, address string, more spec) object {
 		s := spec{"nodeSelector": selector, "peerIP": address, "asNumber": 65009}
-		for key, value := range more {
-			s[key] = value
-		}
+		maps.Copy(s, more)
 		return peer(name, s)
 	}
 	filter := func(rules ...any) object {
@@ -90,29 +89,42 @@ func TestRandomRouters(t *testing.T) {
 	compareRandomly(t, routedStates, 2, routedState)
 }
 
-// TestRoutedStatesHaveEverythingInThem verifies that routers receive ranges of addresses of Services in the random states, and
-// that something keeps others back.
+// TestRoutedStatesHaveEverythingInThem verifies that routers receive routes to pods and to ranges of addresses of Services in
+// the random states, with different attributes, and that something keeps others back.
 func TestRoutedStatesHaveEverythingInThem(t *testing.T) {
-	received, sessions, routers := 0, 0, map[calico.Family]int{}
+	services, ranges, pods, sessions, routers := 0, 0, 0, 0, map[calico.Family]int{}
+	paths, communities, hops := map[string]bool{}, map[string]bool{}, 0
 	for seed := range uint64(routedStates) {
 		w := newWorld(t, routedState(rand.New(rand.NewPCG(seed, 2))))
 		w.addRouters(t)
-		services, err := Services(t.Context(), w.topology, w.nodes)
+		want, err := Expect(t.Context(), w.snapshot, w.topology, w.nodes)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, n := range w.nodes {
 			for _, f := range calico.Families {
-				received += len(services[Speaker{n.Name, f}])
-				if n.Router != nil && n.Address[f].IsValid() {
-					sessions += len(n.Router) * len(*w.topology.Summary().ServiceRanges.In(f))
-					routers[f]++
+				one := want[Speaker{n.Name, f}]
+				if n.Router == nil || one == nil {
+					continue
+				}
+				routers[f]++
+				services += len(one.Services)
+				ranges += len(n.Router) * len(*w.topology.Summary().ServiceRanges.In(f))
+				pods += len(one.Routes)
+				sessions += len(n.Router)
+				for _, r := range one.Routes {
+					paths[fmt.Sprint(r.Path)], communities[fmt.Sprint(r.Communities)] = true, true
+					if r.NextHop.IsValid() && !slices.ContainsFunc(w.nodes, func(o Node) bool { return o.Name == r.Sender && o.Address[f] == r.NextHop }) {
+						hops++
+					}
 				}
 			}
 		}
 	}
-	if received < sessions/4 || sessions-received < sessions/8 || routers[calico.IPv4] < routedStates/2 || routers[calico.IPv6] < routedStates/8 {
-		t.Errorf("%d routers have IPv4 and %d IPv6, and they receive %d of %d routes", routers[calico.IPv4], routers[calico.IPv6], received, sessions)
+	if services < ranges/4 || ranges-services < ranges/8 || pods < sessions || len(paths) < 6 || len(communities) < 3 || hops == 0 ||
+		routers[calico.IPv4] < routedStates/2 || routers[calico.IPv6] < routedStates/8 {
+		t.Errorf("%v routers receive %d of %d routes to Services, and %d to pods over %d sessions, with the AS paths %v, the communities %v, and %d with the next hop of another node than the sender",
+			routers, services, ranges, pods, sessions, paths, communities, hops)
 	}
 }
 

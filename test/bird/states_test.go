@@ -140,10 +140,10 @@ func (w *world) addRouters(t *testing.T) {
 	w.predict(t)
 }
 
-// awaitRoutes fails the test unless the routers of c receive the predicted ranges of addresses of Services.
+// awaitRoutes fails the test unless the nodes and routers of c receive the predicted routes with the predicted attributes.
 func (w *world) awaitRoutes(t *testing.T, c *Cluster) {
 	t.Helper()
-	want, err := Services(t.Context(), w.topology, w.nodes)
+	want, err := Expect(t.Context(), w.snapshot, w.topology, w.nodes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,8 +154,8 @@ func (w *world) awaitRoutes(t *testing.T, c *Cluster) {
 			t.Fatal(err)
 		}
 		wrong = nil
-		for s, routes := range seen {
-			for _, line := range Differences(want[s], routes) {
+		for s, one := range want {
+			for _, line := range one.Differences(seen[s]) {
 				wrong = append(wrong, fmt.Sprintf("%s, %s: %s", s.Node, s.Family, line))
 			}
 		}

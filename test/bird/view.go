@@ -49,31 +49,10 @@ func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes
 		if err != nil {
 			return nil, err
 		}
-		var outside []string // the protocols of sessions with routers, after the names of the nodes
 		for _, n := range nodes {
-			for _, session := range n.Router {
-				outside = append(outside, session.node+" "+session.half.Protocol)
+			if self := (Speaker{n.Name, f}); n.Address[f].IsValid() && !frozen[self] {
+				views[self] = View{Sessions: sessionsOf(&n, f, nodes, frozen)}
 			}
-		}
-		for _, n := range nodes {
-			self := Speaker{n.Name, f}
-			if !n.Address[f].IsValid() || frozen[self] {
-				continue
-			}
-			var v View
-			for _, h := range n.HalfSessions {
-				up := h.Status == topology.Paired && !frozen[Speaker{h.PeerNode, f}] || slices.Contains(outside, n.Name+" "+h.Protocol)
-				if h.Family == f.String() && up {
-					v.Sessions = append(v.Sessions, h.Protocol)
-				}
-			}
-			for _, session := range n.Router {
-				if !frozen[Speaker{session.node, f}] {
-					v.Sessions = append(v.Sessions, session.protocol)
-				}
-			}
-			slices.Sort(v.Sessions)
-			views[self] = v
 		}
 		for _, from := range nodes {
 			if !from.Address[f].IsValid() || frozen[Speaker{from.Name, f}] || from.Router != nil {
@@ -92,6 +71,26 @@ func Predict(ctx context.Context, s *state.Snapshot, t *topology.Topology, nodes
 		}
 	}
 	return views, nil
+}
+
+// sessionsOf returns the names of the protocols of a node or router with a session, sorted. nodes contains the routers.
+func sessionsOf(n *Node, f calico.Family, nodes []Node, frozen map[Speaker]bool) []string {
+	var out []string
+	for _, h := range n.HalfSessions {
+		outside := slices.ContainsFunc(nodes, func(router Node) bool {
+			return slices.ContainsFunc(router.Router, func(s routerSession) bool { return s.node == n.Name && s.half.Protocol == h.Protocol })
+		})
+		if h.Family == f.String() && (outside || h.Status == topology.Paired && !frozen[Speaker{h.PeerNode, f}]) {
+			out = append(out, h.Protocol)
+		}
+	}
+	for _, session := range n.Router {
+		if !frozen[Speaker{session.node, f}] {
+			out = append(out, session.protocol)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // withoutNodes returns the topology of s, which is t, without some of its nodes.

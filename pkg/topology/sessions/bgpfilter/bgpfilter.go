@@ -170,14 +170,24 @@ func (r Rules) For(p netip.Prefix) []Effect {
 }
 
 // AppendMatches appends to key which rules match a prefix. The effects of rules on two prefixes are
-// equal if their keys are. O(rules).
-func (r Rules) AppendMatches(key []byte, p netip.Prefix) []byte {
+// equal if their keys are. Without accepts, the key has no rules at the end that only accept: it is
+// for directions in which routes that no rule matches pass too. O(rules).
+func (r Rules) AppendMatches(key []byte, p netip.Prefix, accepts bool) []byte {
+	end := len(key)
 	for i := range r.list {
-		if r.list[i].match.has(p) {
+		if one := &r.list[i]; one.match.has(p) {
 			key = binary.AppendUvarint(key, uint64(i)+1)
+			if accepts || !one.effect.onlyAccepts() {
+				end = len(key)
+			}
 		}
 	}
-	return append(key, 0)
+	return append(key[:end], 0)
+}
+
+// onlyAccepts reports whether the rule accepts routes without changing them.
+func (e *Effect) onlyAccepts() bool {
+	return e.Accept && len(e.Add) == 0 && len(e.Prepend) == 0 && e.Set == nil
 }
 
 // Paths returns the AS numbers in the conditions and operations of the rules.

@@ -166,7 +166,7 @@ func TestRegions(t *testing.T) {
 	}
 	keys := map[string]bool{}
 	for _, region := range got[:3] {
-		keys[string(rules.AppendMatches(nil, region.Prefix))] = true
+		keys[string(rules.AppendMatches(nil, region.Prefix, true))] = true
 	}
 	if len(keys) != 3 {
 		t.Errorf("%d of 3 kinds of prefixes have keys of their own", len(keys))
