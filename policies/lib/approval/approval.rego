@@ -16,9 +16,9 @@ given(change, approval) if _has(_object(change), approval)
 
 given(change, approval) if _has(change.installation, approval)
 
-_has(object, approval) if {
+_has(holder, approval) if {
 	problem(approval) == ""
-	value := object.metadata.annotations[approval.annotation]
+	value := holder.metadata.annotations[approval.annotation]
 	regex.match(sprintf("^(?:%s)$", [_pattern(approval)]), value)
 }
 
