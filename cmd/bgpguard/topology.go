@@ -61,11 +61,12 @@ removed and altered; html, dot and svg show both topologies in one picture.
 With --node, show the half-sessions and faults of one node; text then lists its
 half-sessions. Totals, routes and pictures always include all nodes.
 
-With --node and --routes, show only the routes to pods that the node receives: prefixes,
-the nodes that originate and send them, next hops, AS paths and communities; which rule of
-which BGPFilter drops others; and which routes are missing. With --peer, show the same for
-the routes that nodes send to an external peer. With --change, the first column marks the
-rows that the change adds (+) and removes (-). Both have the formats:
+With --node and --routes, show only the routes to pods that the node receives:
+prefixes, the nodes that originate and send them, next hops, AS paths and communities;
+which rule of which BGPFilter drops others; and which routes are missing. With --peer,
+show the same for the routes that nodes send to an external peer. With --change, the
+first column marks the rows that the change adds (+) and removes (-). Both have the
+formats:
 ` + report.RoutesFormats.Help() + `
 
 Pictures show nodes with the same peers as one group.
@@ -73,9 +74,9 @@ Pictures show nodes with the same peers as one group.
 The objects do not say what external peers do with the routes that they receive.
 --external-peers selects the assumption for text and html: carry, external peers pass
 routes on to each other and to every node that peers with one of them; ignore, they
-pass on no routes. json and yaml contain the routes under both assumptions. With --routes,
---external-peers selects the assumption for all formats, and carry includes that external
-peers keep the AS numbers in the paths of routes.
+pass on no routes. json and yaml contain the routes under both assumptions. With
+--routes, --external-peers selects the assumption for all formats, and carry includes
+that external peers keep the AS numbers in the paths of routes.
 
 The formats of -o:
 ` + report.TopologyFormats.Help() + `

@@ -26,7 +26,7 @@
 #   validationActions: [Warn]
 #   exampleMessage: |
 #     addresses of Services are no longer advertised to external peers: 1 IPv4 range (10.96.0.0/12 in
-#     serviceClusterIPs, 6 sessions before and 0 after), nodes that may advertise: 3 before and 0 after;
+#     serviceLoadBalancerIPs, 6 sessions before and 0 after), nodes that may advertise: 3 before and 0 after;
 #     remove the label node.kubernetes.io/exclude-from-external-load-balancers from a node that peers
 #     with a router
 #   remediation: |

@@ -93,7 +93,10 @@ import data.policies.lib.text
 violation contains {
 	"id": "as-number",
 	"size": reset.sessions,
-	"msg": concat("; ", array.concat([reset.message, permission.remedy(input.change, input.parameters, input.now)], _left(reset.from))),
+	"msg": concat("; ", array.concat(
+		[reset.message, permission.remedy(input.change, input.parameters, input.now)],
+		_left(reset.from),
+	)),
 	"details": {"from": reset.from, "to": reset.to, "sessions": reset.sessions},
 	"objects": objects.named(input.change.kind, [input.change.name], [reset.field]),
 } if {
