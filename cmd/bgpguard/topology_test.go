@@ -430,8 +430,11 @@ func TestRoutesFollowTheirSchema(t *testing.T) {
 				t.Error(err)
 			}
 			var routes struct {
-				Tables  []topology.RouteTable
-				Changes struct{ Added, Removed []any }
+				Tables  []topology.RouteTable `json:"tables"`
+				Changes struct {
+					Added   []any `json:"added"`
+					Removed []any `json:"removed"`
+				} `json:"changes"`
 			}
 			if err := json.Unmarshal([]byte(got.stdout), &routes); err != nil {
 				t.Fatal(err)

@@ -254,7 +254,8 @@ func (w *regoWriter) policy() string {
 	}
 	// One violation that shows one rule, or what one statement finds: what is read elsewhere would hide what the analysis misses,
 	// and a condition that seldom holds as well.
-	value, body := "", "true"
+	var value string
+	body := "true"
 	switch {
 	case len(w.functions) > 0:
 		first := w.reference()

@@ -48,13 +48,10 @@ const permissionTime = 10 * time.Second
 // Run runs the webhook until ctx is done and all requests are answered. It logs
 // to w.
 func Run(ctx context.Context, o Options, w io.Writer) error {
-	if err := o.Validate(); err != nil {
+	if err := errors.Join(o.Validate(), limitMemory()); err != nil {
 		return err
 	}
 	limitGarbage()
-	if err := limitMemory(); err != nil {
-		return err
-	}
 	policy.LimitMemory()
 	log := process.NewLogger(w, o.LogFormat, o.LogLevel)
 	if err := registerMetrics(metrics.Registry); err != nil {

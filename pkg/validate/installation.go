@@ -142,7 +142,10 @@ const isStep = "the Installation asks for it, and was evaluated as a whole; the 
 // changes returns changes of s, made one after the other, in the form that the states of a reading
 // need, and sets s to the state after them. For states as tigera-operator leaves them, that is how the
 // objects differ in them: a change that it takes back changes nothing.
-func (r reading) changes(s **state.Snapshot, changes []state.Change) []state.Change {
+func (r reading) changes(s **state.Snapshot, changes []state.Change, set requestSet) []state.Change {
+	if !r.asked && !set.installs() {
+		return changes // Nobody reads the state after them.
+	}
 	out := slices.Clone(changes)
 	for i, c := range changes {
 		if c.Before == nil && c.After == nil {

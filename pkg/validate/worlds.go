@@ -67,14 +67,10 @@ func (e *Engine) worlds(ctx context.Context, s *state.Snapshot, set requestSet) 
 			if how.other {
 				at = s.Other()
 			}
-			inReading := func(changes []state.Change) []state.Change { return changes }
-			if how.asked || set.installs() {
-				inReading = func(changes []state.Change) []state.Change { return how.changes(&at, changes) }
-			}
-			for _, c := range inReading(applied) {
+			for _, c := range how.changes(&at, applied, set) {
 				before = before.Apply(how.change(c))
 			}
-			changes := inReading(set.changes(at))
+			changes := how.changes(&at, set.changes(at), set)
 			for i := range changes {
 				changes[i] = of(changes[i])
 			}

@@ -116,7 +116,8 @@ func TestCombinationsOfNodesThatJoin(t *testing.T) {
 		for _, set := range combinations(slices.Concat(joins[:20], make([]Pending, n), joins[20:])) {
 			sizes = append(sizes, len(set))
 		}
-		if slices.Sort(sizes); !slices.Equal(sizes, want) {
+		slices.Sort(sizes)
+		if !slices.Equal(sizes, want) {
 			t.Errorf("%d other changes: sets of %v, want %v", n, sizes, want)
 		}
 	}

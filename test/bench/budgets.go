@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -73,15 +74,7 @@ func (b budget) over(value float64) bool {
 
 // bounds reports whether the budget is one of the subject and metric.
 func (b budget) bounds(subject string, m metric) bool {
-	if b.metric != m {
-		return false
-	}
-	for _, s := range b.subjects {
-		if s == subject {
-			return true
-		}
-	}
-	return b.subjects == nil
+	return b.metric == m && (b.subjects == nil || slices.Contains(b.subjects, subject))
 }
 
 func (b budget) String() string {

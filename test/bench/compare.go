@@ -89,9 +89,10 @@ func compare(ctx context.Context, o options, nodes int, questions []question, fl
 // byFloor returns the questions in groups with the same floor, which must follow each other.
 func byFloor(questions []question) [][]question {
 	var groups [][]question
-	for i, q := range questions {
-		if i == 0 || q.floor != questions[i-1].floor {
-			groups = append(groups, nil)
+	var before floorKind
+	for _, q := range questions {
+		if q.floor != before {
+			groups, before = append(groups, nil), q.floor
 		}
 		last := len(groups) - 1
 		groups[last] = append(groups[last], q)

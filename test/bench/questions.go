@@ -176,7 +176,8 @@ func (c change) question() (question, error) {
 		return question{}, err
 	}
 	q := question{name: c.name, allowed: !c.denied, floor: c.floor}
-	return q, q.split(request)
+	err = q.split(request)
+	return q, err
 }
 
 // request returns the request to make the change.

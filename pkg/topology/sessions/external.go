@@ -302,7 +302,7 @@ func (n *Network) externalDifferences(h *ExternalProtocol, v, w *Settings, nodes
 }
 
 // zero reports whether some half-sessions have the remote AS number 0.
-func (h ExternalProtocol) zero() bool {
+func (h *ExternalProtocol) zero() bool {
 	return slices.ContainsFunc(h.Variants, func(v Variant) bool { return v.Settings.PeerASN == 0 })
 }
 

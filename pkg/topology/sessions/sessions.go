@@ -170,7 +170,7 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		}
 		// BIRD may reject the half-sessions that have no exit, on the nodes that have them.
 		for _, o := range n.Externals {
-			if n.neverPasses(o.Address) || slices.ContainsFunc(o.Protocols, ExternalProtocol.zero) {
+			if n.neverPasses(o.Address) || slices.ContainsFunc(o.Protocols, func(h ExternalProtocol) bool { return h.zero() }) {
 				splits = append(splits, o.Nodes)
 			}
 		}
