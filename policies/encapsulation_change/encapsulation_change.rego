@@ -174,7 +174,9 @@ violation contains {
 	"size": count(pools),
 	"advisory": true,
 	"msg": concat("", [
-		sprintf("no encapsulation between different subnets: %s, ", [text.listed(count(pools), sprintf("%s IPPool", [family]), pools)]),
+		"no encapsulation between different subnets: ",
+		text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
+		", ",
 		sprintf("and the nodes of %s of %s are in different subnets (%s), so routers ", [
 			text.number(_routed_pairs(subnets)),
 			text.counted(_pairs(subnets), "node pair"),
@@ -214,7 +216,9 @@ violation contains {
 	"size": wider.nodes,
 	"advisory": true,
 	"msg": concat("", [
-		sprintf("CrossSubnet with masks that differ: %s, ", [text.listed(count(pools), sprintf("%s IPPool", [family]), pools)]),
+		"CrossSubnet with masks that differ: ",
+		text.listed(count(pools), sprintf("%s IPPool", [family]), pools),
+		", ",
 		sprintf("and the subnet of %s contains nodes with a narrower subnet, in %s; ", [
 			text.listed(wider.nodes, "node", wider.sample),
 			text.counted(subnets.uneven, "node pair"),
