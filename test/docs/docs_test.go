@@ -283,6 +283,9 @@ func TestReadmeListsThePolicies(t *testing.T) {
 	golden.Check(t, file, []byte(before+header+want+"\n\n"+after))
 }
 
+// quoted matches the quoted part of an argument, which may contain spaces.
+var quoted = regexp.MustCompile(`"[^"]*"`)
+
 // Commands in running text, and those that tests cannot run, name verbs, flags and make targets that exist.
 func TestNamedCommandsExist(t *testing.T) {
 	_, environment := workplace(t)
@@ -302,7 +305,7 @@ func TestNamedCommandsExist(t *testing.T) {
 				}
 			}
 			for _, line := range lines {
-				switch words := strings.Fields(line); {
+				switch words := strings.Fields(quoted.ReplaceAllString(line, "")); {
 				case len(words) < 2:
 				case words[0] == "make":
 					for _, target := range words[1:] {
