@@ -125,7 +125,7 @@ golden: generate build controlplane crds ## Write every golden file (-update); r
 ##@ Check
 
 .PHONY: test
-test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short soak-short browser bird cluster reproducible ## Everything that CI runs, in this order
+test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short soak-short browser bird reproducible ## Everything that CI runs, in this order
 	$(step) 'all passed' all
 
 .PHONY: quick
