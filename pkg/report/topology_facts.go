@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
-
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
@@ -188,7 +186,7 @@ func subnetFindings(s *topology.Summary, f calico.Family) []string {
 
 // crossSubnet is the value of ipipMode and vxlanMode with which only packets to other subnets have a
 // tunnel.
-const crossSubnet = string(v3.CrossSubnet)
+const crossSubnet = "CrossSubnet"
 
 // singlePointKinds are the names of the kinds of single points of failure.
 var singlePointKinds = map[string]string{"node": "node", "zone": "zone", "externalPeer": "external peer"}
