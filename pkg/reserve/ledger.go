@@ -79,7 +79,7 @@ type Ledger struct {
 	// proposed are the reservations of this replica that are not in the record yet, in the order in
 	// which their changes were decided. writes reports that write runs, and writing is the record
 	// with some of them that it writes, nil if there is none.
-	proposed []*proposal
+	proposed []*draft
 	writes   bool
 	writing  *batch
 	// added counts the reservations of this replica, learned the records of other replicas.

@@ -11,8 +11,8 @@ import (
 // writeTime bounds one write of the record: the longest time that a request waits for an answer.
 const writeTime = 5 * time.Second
 
-// proposal is a reservation on its way into the record.
-type proposal struct {
+// draft is a reservation that the record does not hold yet.
+type draft struct {
 	*entry
 
 	// learned is what this replica had learned when the change was decided.
@@ -21,15 +21,15 @@ type proposal struct {
 	outcome chan error
 }
 
-// batch is a record with proposals, in place of the given version of it.
+// batch is a record with drafts, in place of the given version of it.
 type batch struct {
-	proposals []*proposal
-	record    []byte
-	version   string
+	drafts  []*draft
+	record  []byte
+	version string
 }
 
 // propose adds the reservation of a change that was decided with a view. Without a store it is open at once.
-func (l *Ledger) propose(view View, r *Reservation) (*proposal, error) {
+func (l *Ledger) propose(view View, r *Reservation) (*draft, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if view.added != l.added || view.learned != l.learned {
@@ -42,7 +42,7 @@ func (l *Ledger) propose(view View, r *Reservation) (*proposal, error) {
 		l.add(r.key(), r, true)
 		return nil, nil
 	}
-	p := &proposal{entry: &entry{Reservation: r, key: r.key(), seen: time.Now(), own: true}, learned: l.learned, outcome: make(chan error, 1)}
+	p := &draft{entry: &entry{Reservation: r, key: r.key(), seen: time.Now(), own: true}, learned: l.learned, outcome: make(chan error, 1)}
 	l.proposed = append(l.proposed, p)
 	if !l.writes { // Otherwise write finds it.
 		l.writes = true
@@ -51,7 +51,7 @@ func (l *Ledger) propose(view View, r *Reservation) (*proposal, error) {
 	return p, nil
 }
 
-// write writes the record until no proposal is left. One write holds all that wait for it. The requests
+// write writes the record until no draft is left. One write holds all that wait for it. The requests
 // do not write themselves: none then fails because the time of another one ends.
 func (l *Ledger) write() {
 	for b, left := l.next(); left; b, left = l.next() {
@@ -77,19 +77,19 @@ func (l *Ledger) write() {
 	}
 }
 
-// next returns the next record to write, nil if its proposals have failed. left is false if there are no
-// proposals. A proposal whose change was decided before this replica learned of a record fails: the change
+// next returns the next record to write, nil if its drafts have failed. left is false if there are no
+// drafts. A draft whose change was decided before this replica learned of a record fails: the change
 // must be decided again.
 func (l *Ledger) next() (b *batch, left bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	outdated := slices.DeleteFunc(slices.Clone(l.proposed), func(p *proposal) bool { return p.learned == l.learned })
-	l.resolve(&batch{proposals: outdated}, ErrConflict)
+	outdated := slices.DeleteFunc(slices.Clone(l.proposed), func(p *draft) bool { return p.learned == l.learned })
+	l.resolve(&batch{drafts: outdated}, ErrConflict)
 	if len(l.proposed) == 0 {
 		l.writes = false
 		return nil, false
 	}
-	b = &batch{proposals: slices.Clone(l.proposed), version: l.version}
+	b = &batch{drafts: slices.Clone(l.proposed), version: l.version}
 	var err error
 	if b.record, err = l.encode(); err != nil {
 		l.resolve(b, err)
@@ -99,13 +99,13 @@ func (l *Ledger) next() (b *batch, left bool) {
 	return b, true
 }
 
-// resolve ends proposals: they are open, or they have failed.
+// resolve ends drafts: they are open, or they have failed.
 func (l *Ledger) resolve(b *batch, err error) {
 	if l.writing == b {
 		l.writing = nil
 	}
-	for _, p := range b.proposals {
-		l.proposed = slices.DeleteFunc(l.proposed, func(other *proposal) bool { return other == p })
+	for _, p := range b.drafts {
+		l.proposed = slices.DeleteFunc(l.proposed, func(other *draft) bool { return other == p })
 		if err == nil {
 			l.add(p.key, p.Reservation, true).shared = true
 		} else if errors.Is(err, ErrConflict) {
@@ -113,17 +113,17 @@ func (l *Ledger) resolve(b *batch, err error) {
 		}
 		p.outcome <- err
 	}
-	if err != nil && len(b.proposals) > 0 {
+	if err != nil && len(b.drafts) > 0 {
 		l.wake()
 	}
 }
 
-// withdraw ends a proposal whose request does not wait any longer, unless it is being written.
-func (l *Ledger) withdraw(p *proposal) {
+// withdraw ends a draft whose request does not wait any longer, unless it is being written.
+func (l *Ledger) withdraw(p *draft) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.writing == nil || !slices.Contains(l.writing.proposals, p) {
-		l.proposed = slices.DeleteFunc(l.proposed, func(other *proposal) bool { return other == p })
+	if l.writing == nil || !slices.Contains(l.writing.drafts, p) {
+		l.proposed = slices.DeleteFunc(l.proposed, func(other *draft) bool { return other == p })
 		l.wake()
 	}
 }

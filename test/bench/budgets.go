@@ -77,6 +77,7 @@ func (b budget) bounds(subject string, m metric) bool {
 	return b.metric == m && (b.subjects == nil || slices.Contains(b.subjects, subject))
 }
 
+// String returns the bound as the table shows it.
 func (b budget) String() string {
 	text := "≤ " + number(b.limit)
 	if b.atLeast {
