@@ -89,7 +89,7 @@ type unit struct {
 }
 
 // Library holds the policies that BGPPolicies can refer to. It is immutable and safe for
-// concurrent use.
+// concurrent use. The zero value is an empty library.
 type Library struct {
 	definitions map[string]*Definition
 }

@@ -33,7 +33,7 @@ type Options struct {
 	// Host and Port are where the webhook listens; Host "" means all addresses.
 	Host string
 	Port int
-	// RequestTimeout bounds the answer to one request.
+	// RequestTimeout bounds the answer to one request that is not about a BGPPolicy.
 	RequestTimeout time.Duration
 	// MaxDataAge is the longest time without an answer from the API server after which
 	// changes are still evaluated.

@@ -145,10 +145,10 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	admit.SetLedger(ledger)
 	admit.SetRecord(recordWith(audits.exemptions, exceptions))
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
-	if err := serveReviews(mgr, map[string]reviewer{
-		admission.Path:       admit,
-		admission.PolicyPath: admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...),
-	}, func(h http.Handler) http.Handler { return stopping.handler(clients.protect(h)) }, &o, log.WithName("admission")); err != nil {
+	if err := serveReviews(mgr, map[string]reviews{
+		admission.Path:       {by: admit, timeout: o.RequestTimeout},
+		admission.PolicyPath: {by: admission.NewPolicyHandler(keeper, tryOn(engine, store, trials), policies.notes()...), timeout: policyTimeout},
+	}, func(h http.Handler) http.Handler { return stopping.handler(clients.protect(h)) }, log.WithName("admission")); err != nil {
 		return err
 	}
 
@@ -173,11 +173,21 @@ type reviewer interface {
 	HTTP(log logr.Logger, timeout time.Duration, intake *admission.Intake) (http.Handler, error)
 }
 
-// serveReviews makes the webhook serve reviewers by path. They share the memory for reviews.
-func serveReviews(mgr manager.Manager, reviewers map[string]reviewer, wrap func(http.Handler) http.Handler, o *Options, log logr.Logger) error {
+// reviews are those of one path, each answered within timeout.
+type reviews struct {
+	by      reviewer
+	timeout time.Duration
+}
+
+// policyTimeout is timeoutSeconds of the webhook for BGPPolicies. The tests and the first evaluation
+// of a policy may use 5 s of CPU time, which takes longer on a busy machine.
+const policyTimeout = 10 * time.Second
+
+// serveReviews makes the webhook serve reviews by path. They share the memory for reviews.
+func serveReviews(mgr manager.Manager, paths map[string]reviews, wrap func(http.Handler) http.Handler, log logr.Logger) error {
 	intake := admission.NewIntake()
-	for path, r := range reviewers {
-		handler, err := r.HTTP(log, o.RequestTimeout, intake)
+	for path, r := range paths {
+		handler, err := r.by.HTTP(log, r.timeout, intake)
 		if err != nil {
 			return err
 		}
@@ -290,7 +300,7 @@ func newManager(config *rest.Config, o *Options, log logr.Logger, store *cluster
 		// cert-controller waits for the API server as long as it takes. Otherwise its controller, and
 		// with it the process, would end after two minutes.
 		Controller:    controllerconfig.Controller{CacheSyncTimeout: 10 * 365 * 24 * time.Hour},
-		WebhookServer: newWebhookServer(o.Host, o.Port, o.RequestTimeout, append(withCertificate, clients.configure)...),
+		WebhookServer: newWebhookServer(o.Host, o.Port, max(o.RequestTimeout, policyTimeout), append(withCertificate, clients.configure)...),
 	})
 }
 
