@@ -28,6 +28,7 @@ Then report errors in:
   sprintf      verbs and arguments that do not match
   trial        errors when the policy is evaluated on sample states and changes: a mesh,
                route reflectors, routers of racks, broken and empty clusters
+  fields       violations on a change of none of the fields in METADATA custom.fields
 
 and warnings for what makes every admission slower:
 

@@ -20,6 +20,19 @@ type sample struct {
 	change   state.Change
 }
 
+// kind returns the kind of the changed object, "" of a state.
+func (s *sample) kind() calico.Kind {
+	if s.change.Before == nil && s.change.After == nil {
+		return ""
+	}
+	return s.change.ID().Kind
+}
+
+// documents returns the changed object before and after the change.
+func (s *sample) documents() (before, after map[string]any) {
+	return calico.Manifest(s.change.Before), calico.Manifest(s.change.After)
+}
+
 // samples returns sample states and changes: of each state, an object of each kind is created and
 // deleted, and objects that are also in the next state become those of that state.
 func samples() ([]sample, error) {

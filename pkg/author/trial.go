@@ -20,8 +20,12 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/violation"
 )
 
-// checkTrial is the check that evaluates policies on sample states.
-const checkTrial = "trial"
+const (
+	// checkTrial is the check that evaluates policies on sample states.
+	checkTrial = "trial"
+	// checkFields is the check of METADATA custom.fields.
+	checkFields = "fields"
+)
 
 // trialLimit bounds one evaluation in a trial run.
 const trialLimit = 5 * time.Second
@@ -81,6 +85,9 @@ func trial(ctx context.Context, own *Loaded, place func(*policy.Definition) *ast
 						err = errors.New(e.Message)
 					}
 					add(d, checkTrial, at, "the trial run on %s failed: %v%s", s.name, err, parametersText(p, d))
+				}
+				if of := string(s.kind()); len(found) > 0 && p.Ignores(of, s.documents) {
+					add(d, checkFields, nil, "it finds violation %q on %s, which changes no field of %s in METADATA custom.fields", found[0].ID, s.name, of)
 				}
 				for _, v := range found {
 					if misprinted.MatchString(v.Message) {

@@ -51,6 +51,8 @@ type Definition struct {
 	Source, File string
 
 	schema *schema
+	// fields are the paths of the fields that the policy is about, by kind; see Policy.Ignores.
+	fields map[string][][]string
 	ref    ast.Ref // data.policies.NAME
 	unit   *unit
 	reads  *reads // of the input
@@ -411,6 +413,9 @@ func (d *Definition) readMetadata(meta *ast.Annotations) error {
 	}
 	if err := d.readLoosens(meta.Custom["loosens"]); err != nil {
 		return fmt.Errorf("METADATA custom.loosens: %w", err)
+	}
+	if err := d.readFields(meta.Custom["fields"]); err != nil {
+		return fmt.Errorf("METADATA custom.fields: %w", err)
 	}
 	return nil
 }

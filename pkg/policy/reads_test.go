@@ -290,7 +290,7 @@ func unchecked(text string) (*Policy, error) {
 	if err := d.findReads(); err != nil {
 		return nil, err
 	}
-	p := &Policy{Definition: d, parameters: ast.ObjectTerm(), abandoned: &atomic.Int32{}, quarantine: newQuarantine()}
+	p := &Policy{Definition: d, parameters: ast.ObjectTerm(), abandoned: &atomic.Int32{}, evaluations: &atomic.Int64{}, quarantine: newQuarantine()}
 	p.query, err = d.prepare()
 	return p, err
 }

@@ -41,10 +41,12 @@ type Policy struct {
 	parameters  *ast.Term
 	values      map[string]any // the parameters
 	query       rego.PreparedEvalQuery
-	// abandoned counts the evaluations that still run after their context was done.
-	abandoned  *atomic.Int32
-	quarantine *quarantine
-	reach      *reach
+	// abandoned counts the evaluations that still run after their context was done, and evaluations
+	// all that began.
+	abandoned   *atomic.Int32
+	evaluations *atomic.Int64
+	quarantine  *quarantine
+	reach       *reach
 }
 
 // Defaults returns a document for each policy of the library, with its default parameters
@@ -176,7 +178,7 @@ func (l *Library) Prepare(d *Document) (p *Policy, err error) {
 	p = &Policy{
 		Name: d.Name, Action: d.strongest(), Definition: def,
 		fingerprint: fingerprint(d, def), match: newMatcher(d.Spec.Match, d.Spec.Exempt), parameters: ast.NewTerm(value), values: parameters,
-		abandoned: &atomic.Int32{}, quarantine: newQuarantine(), reach: &reach{known: map[[2]string]bool{}},
+		abandoned: &atomic.Int32{}, evaluations: &atomic.Int64{}, quarantine: newQuarantine(), reach: &reach{known: map[[2]string]bool{}},
 	}
 	if p.query, err = def.prepare(); err != nil {
 		return nil, d.Errorf("spec.policy", "%v", err)
@@ -204,7 +206,7 @@ func (d *Definition) prepare() (rego.PreparedEvalQuery, error) {
 // Fresh returns a copy of the policy without the state of earlier evaluations.
 func (p *Policy) Fresh() (*Policy, error) {
 	out := *p
-	out.abandoned, out.quarantine = &atomic.Int32{}, newQuarantine()
+	out.abandoned, out.evaluations, out.quarantine = &atomic.Int32{}, &atomic.Int64{}, newQuarantine()
 	var err error
 	out.query, err = p.Definition.prepare()
 	return &out, err
@@ -370,6 +372,9 @@ func (p *Policy) EvaluateProposed(ctx context.Context, input ast.Object, state f
 	return found, err
 }
 
+// Evaluations returns how many evaluations of the policy's Rego have begun.
+func (p *Policy) Evaluations() int64 { return p.evaluations.Load() }
+
 // Trace is like Evaluate and reports each step to a tracer.
 func (p *Policy) Trace(ctx context.Context, input ast.Object, state func() ast.Value, tracer topdown.QueryTracer) ([]violation.Violation, error) {
 	found, _, err := p.evaluate(ctx, input, state, rego.EvalQueryTracer(tracer))
@@ -409,6 +414,7 @@ func (p *Policy) evaluate(ctx context.Context, input ast.Object, state func() as
 	if p.ReadsData() {
 		options = append(options, rego.EvalBaseCache(stateData{state()}))
 	}
+	p.evaluations.Add(1)
 	ctx, end := memory.watch(ctx)
 	defer end()
 	meter := &cpuMeter{}

@@ -388,7 +388,10 @@ func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request 
 		return nil, err
 	}
 	asked, change := c.set[request].asked, c.set[request].ofUser()
-	if change.Before == nil && change.After == nil || !p.CanFire(ctx, asked.Kind, string(change.Operation())) {
+	documents := func() (before, after map[string]any) {
+		return calico.Manifest(change.Before), calico.Manifest(change.After)
+	}
+	if change.Before == nil && change.After == nil || !p.CanFire(ctx, asked.Kind, string(change.Operation())) || p.Ignores(asked.Kind, documents) {
 		return nil, nil
 	}
 	evaluate := func() ([]violation.Violation, error) {

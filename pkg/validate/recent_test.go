@@ -86,3 +86,38 @@ func TestOnlyTheLastProposalsAreKept(t *testing.T) {
 		t.Error("a dropped proposal came back")
 	}
 }
+
+// Kubelets and operators update Nodes all the time.
+func TestALabelThatNobodyReadsCostsNoEvaluation(t *testing.T) {
+	s, _ := reflectedCluster(t)
+	e := NewEngine(defaults(t))
+	if err := e.Warm(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	evaluations := func() (n int64) {
+		for _, p := range e.Policies().Policies() {
+			n += p.Evaluations()
+		}
+		return n
+	}
+	relabelled := func(i int, key string) state.Change {
+		before := s.Get(calico.ID{Kind: calico.KindNode, Name: calicotest.NodeName(i)})
+		document := calico.Manifest(before)
+		calicotest.Label(key, "b")(document)
+		return state.Change{Before: before, After: calicotest.Decode(t, document)}
+	}
+	e.Decide(t.Context(), s, Request{Change: relabelled(5, "team")}) // What is the same for all such changes is cached.
+	before := evaluations()
+	for i := range 5 {
+		if d := e.Decide(t.Context(), s, Request{Change: relabelled(i+5, "team"), User: "alice"}); !d.Allowed || d.Alters || len(d.Verdicts) > 0 {
+			t.Errorf("node %d: %+v", i, d)
+		}
+	}
+	if n := evaluations() - before; n != 0 {
+		t.Errorf("%d evaluations, want none", n)
+	}
+	e.Decide(t.Context(), s, Request{Change: relabelled(5, "rr"), User: "alice"})
+	if evaluations() == before {
+		t.Error("a label that a selector reads costs no evaluation either: the test counts nothing")
+	}
+}

@@ -3,23 +3,26 @@ package property
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
 // TestDecisionsDoNotDependOnEarlierOnes decides random changes one after the other, most of which are made, by one engine for
 // all of them, and by an engine that has decided nothing before. Both decisions must be equal: whatever an engine reuses, it
-// would find again. Half of the changes break or repair nothing. Users differ, and other changes can be pending.
+// would find again. It also evaluates policies on updates of fields that they are not about; see METADATA custom.fields. Half of
+// the changes break or repair nothing. Users differ, and other changes can be pending.
 func TestDecisionsDoNotDependOnEarlierOnes(t *testing.T) {
 	t.Parallel()
 	const steps = 10
-	policies, all := library(t), clusters(t)
-	engine := validate.NewEngine(policies)
+	all, complete := clusters(t), withoutFields(t)
+	engine := validate.NewEngine(library(t))
 	decided, worse, silent := 0, 0, 0
 	for walk := range uint64(max(1, share(7)/steps)) {
 		r := rand.New(rand.NewPCG(*seed+2, walk))
@@ -35,7 +38,7 @@ func TestDecisionsDoNotDependOnEarlierOnes(t *testing.T) {
 			if other, then := c.step(r, faults, step+steps); then != nil && other.id != f.id && r.IntN(4) == 0 {
 				request.Pending = []validate.Pending{{Change: c.change(t, other.id, faults, then), User: users[0]}}
 			}
-			fresh := validate.NewEngine(policies).Decide(t.Context(), s, request)
+			fresh := validate.NewEngine(complete).Decide(t.Context(), s, request)
 			got, want := everything(engine.Decide(t.Context(), s, request)), everything(fresh)
 			if got != want {
 				t.Errorf("seed %d, walk %d, step %d, cluster %q with %s, user %q, %d pending: %s\nwith earlier decisions: %s\nwithout: %s",
@@ -56,6 +59,36 @@ func TestDecisionsDoNotDependOnEarlierOnes(t *testing.T) {
 	if worse < decided/10 || silent < decided/20 {
 		t.Errorf("of %d changes, %d make something worse and %d have no violation: the test checks little", decided, worse, silent)
 	}
+}
+
+// withoutFields compiles the policies of the library without METADATA custom.fields, so that they are evaluated on all changes.
+func withoutFields(t *testing.T) *policy.Set {
+	t.Helper()
+	embedded, err := policy.Embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := regexp.MustCompile(`(?m)^#   fields:\n(#     .*\n)+`)
+	complete, docs := embedded, []policy.Document(nil)
+	for _, d := range embedded.Definitions() {
+		docs = append(docs, policy.Default(d))
+		text := d.Modules()[d.File]
+		if !fields.MatchString(text) {
+			continue
+		}
+		source := policy.Source{Name: "without fields", Modules: map[string]string{d.File: fields.ReplaceAllString(text, "")}}
+		if complete, err = complete.With(source); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if complete == embedded {
+		t.Fatal("no policy has METADATA custom.fields")
+	}
+	policies, err := complete.Compile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return policies
 }
 
 // everything returns what a decision shows to users and programs.
