@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -65,14 +66,18 @@ func labelled(number int, label string) admission.Request {
 
 func nodeName(number int) string { return fmt.Sprintf("node-%05d", number) }
 
-// benchNode returns a Node as JSON; the first three are route reflectors.
+// benchNode returns a Node as an API server writes it, of about the usual size; the first three are route reflectors.
 func benchNode(number int, moreLabels string) string {
 	role, clusterID := "worker", ""
 	if number < 3 {
 		role, clusterID = "reflector", `,"projectcalico.org/RouteReflectorClusterID":"244.0.0.1"`
 	}
-	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Node","metadata":{"name":%q,"labels":{"kubernetes.io/hostname":%[1]q,"role":%q%s},"annotations":{"projectcalico.org/IPv4Address":"10.%d.%d.1/8"%s}},"status":{"conditions":[{"type":"Ready","status":"True"}]}}`,
-		nodeName(number), role, moreLabels, number>>8, number&255, clusterID)
+	var images strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&images, `,{"names":["registry.example.com/platform/service-%02d@sha256:%064x","registry.example.com/platform/service-%02d:v1.0.%d"],"sizeBytes":%d}`, i, i, i, i, 20_000_000+i)
+	}
+	return fmt.Sprintf(`{"kind":"Node","apiVersion":"v1","metadata":{"name":%q,"labels":{"kubernetes.io/hostname":%[1]q,"role":%q%s},"annotations":{"projectcalico.org/IPv4Address":"10.%d.%d.1/8"%s}},"status":{"conditions":[{"type":"Ready","status":"True"}],"images":[{"names":[]}%s]}}`,
+		nodeName(number), role, moreLabels, number>>8, number&255, clusterID, &images)
 }
 
 // reflected returns a cluster of size nodes without a mesh. Its selectors use the labels role

@@ -28,11 +28,6 @@ func (s *sample) kind() calico.Kind {
 	return s.change.ID().Kind
 }
 
-// documents returns the changed object before and after the change.
-func (s *sample) documents() (before, after map[string]any) {
-	return calico.Manifest(s.change.Before), calico.Manifest(s.change.After)
-}
-
 // samples returns sample states and changes: of each state, an object of each kind is created and
 // deleted, and objects that are also in the next state become those of that state.
 func samples() ([]sample, error) {

@@ -86,7 +86,7 @@ func trial(ctx context.Context, own *Loaded, place func(*policy.Definition) *ast
 					}
 					add(d, checkTrial, at, "the trial run on %s failed: %v%s", s.name, err, parametersText(p, d))
 				}
-				if of := string(s.kind()); len(found) > 0 && p.Ignores(of, s.documents) {
+				if of := string(s.kind()); len(found) > 0 && p.Ignores(of, s.change.Differs) {
 					add(d, checkFields, nil, "it finds violation %q on %s, which changes no field of %s in METADATA custom.fields", found[0].ID, s.name, of)
 				}
 				for _, v := range found {

@@ -21,15 +21,28 @@ func DecodeJSON(raw []byte) (Object, error) { return decodeJSON(raw, Decode) }
 
 // DecodeStoredJSON decodes one object from JSON, like DecodeStored. The error can also be one of
 // the JSON decoder.
-func DecodeStoredJSON(raw []byte) (Object, error) { return decodeJSON(raw, DecodeStored) }
+//
+// The object can keep raw, which the caller must not change afterwards.
+func DecodeStoredJSON(raw []byte) (Object, error) {
+	if n := decodeServedNode(raw); n != nil {
+		return n, nil
+	}
+	return decodeJSON(raw, DecodeStored)
+}
 
 func decodeJSON(raw []byte, decode func(map[string]any) (Object, error)) (Object, error) {
-	var v map[string]any
-	// Integers must stay integers, in known and unknown fields.
-	if err := k8sjson.UnmarshalCaseSensitivePreserveInts(raw, &v); err != nil {
+	v, err := documentOf(raw)
+	if err != nil {
 		return nil, err
 	}
 	return decode(v)
+}
+
+// documentOf decodes a document from JSON. Integers stay integers, in known and unknown fields.
+func documentOf(raw []byte) (map[string]any, error) {
+	var v map[string]any
+	err := k8sjson.UnmarshalCaseSensitivePreserveInts(raw, &v)
+	return v, err
 }
 
 // Decode decodes one object of any kind and API version in the table of kinds, as a user

@@ -1,6 +1,7 @@
 package calico
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,8 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/projectcalico/api/pkg/lib/numorstring"
@@ -80,7 +83,11 @@ type Node struct {
 	// terminating.
 	DeletionTimestamp string
 
-	sent map[string]any // the whole core/v1 Node, nil if it was not decoded from one
+	// sent returns the whole core/v1 Node, which must not be changed. It is nil if the Node was not
+	// decoded from one.
+	sent func() map[string]any
+	// texts are the labels and annotations of that Node, nil if only sent has them.
+	texts map[string]map[string]string
 	// kubernetes are the labels of annotationKubernetesLabels, and annotations those of a
 	// projectcalico.org/v3 Node.
 	kubernetes  map[string]string
@@ -161,7 +168,7 @@ func (n *Node) equal(m *Node) bool {
 
 func (n *Node) manifest() map[string]any {
 	if n.sent != nil {
-		out := maps.Clone(n.sent)
+		out := maps.Clone(n.sent())
 		meta, _ := out["metadata"].(map[string]any)
 		meta = maps.Clone(meta)
 		delete(meta, "managedFields")
@@ -190,6 +197,19 @@ func (n *Node) manifest() map[string]any {
 		meta["deletionTimestamp"] = n.DeletionTimestamp
 	}
 	return map[string]any{"apiVersion": "v1", "kind": string(KindNode), "metadata": withTexts(meta, n.Labels, annotations)}
+}
+
+// field returns the value at a path into the document of the Node, nil if it has none there. It returns false if
+// only the whole document can tell.
+func (n *Node) field(path []string) (value any, known bool) {
+	if n.texts == nil || len(path) < 3 || path[0] != "metadata" {
+		return nil, false
+	}
+	texts, known := n.texts[path[1]]
+	if text, ok := texts[path[2]]; ok && len(path) == 3 {
+		return text, known
+	}
+	return nil, known
 }
 
 // NodeFromCore converts a core/v1 Node.
@@ -340,13 +360,69 @@ func (n *Node) setClusterID(field, text string) {
 // decodeCoreNode decodes a core/v1 Node.
 func decodeCoreNode(d *document) Object {
 	n, status := newNode(d.Name, d.Labels, d.Annotations), d.root.object("status")
-	n.NotReady, n.DeletionTimestamp, n.sent = notReady(status), d.DeletionTimestamp, d.sent
+	n.NotReady, n.DeletionTimestamp, n.sent = notReady(status), d.DeletionTimestamp, func() map[string]any { return d.sent }
 	for _, v := range get[[]any](status, "addresses", "a list") {
 		a, _ := v.(map[string]any)
 		kind, _ := a["type"].(string)
 		text, _ := a["address"].(string)
 		n.addStatusAddress(corev1.NodeAddressType(kind), text)
 	}
+	return n
+}
+
+// servedNode is what decodeCoreNode reads of a core/v1 Node.
+type servedNode struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Name              string            `json:"name"`
+		Labels            map[string]string `json:"labels"`
+		Annotations       map[string]string `json:"annotations"`
+		DeletionTimestamp string            `json:"deletionTimestamp"`
+	} `json:"metadata"`
+	Spec   struct{} `json:"spec"`
+	Status struct {
+		Conditions []struct {
+			Type   string `json:"type"`
+			Status string `json:"status"`
+		} `json:"conditions"`
+		Addresses []struct {
+			Type    string `json:"type"`
+			Address string `json:"address"`
+		} `json:"addresses"`
+	} `json:"status"`
+}
+
+// decodeServedNode decodes a core/v1 Node in the form in which an API server writes it, like DecodeStoredJSON, but
+// reads only what decides BGP: most of a Node is a list of images. It returns nil if raw is anything else, or has
+// a value that decodeCoreNode would report. The Node keeps raw.
+func decodeServedNode(raw []byte) *Node {
+	if !bytes.HasPrefix(raw, []byte(`{"kind":"Node","apiVersion":"v1",`)) || bytes.Contains(raw, []byte(":null")) {
+		return nil
+	}
+	var v servedNode
+	if err := jsonv2.Unmarshal(raw, &v); err != nil || v.Kind != string(KindNode) || v.APIVersion != APIVersionCore || v.Metadata.Name == "" {
+		return nil
+	}
+	n := newNode(v.Metadata.Name, v.Metadata.Labels, v.Metadata.Annotations)
+	n.DeletionTimestamp = v.Metadata.DeletionTimestamp
+	for _, c := range v.Status.Conditions {
+		if c.Type == string(corev1.NodeReady) {
+			n.NotReady = c.Status != string(corev1.ConditionTrue)
+			break
+		}
+	}
+	for _, a := range v.Status.Addresses {
+		n.addStatusAddress(corev1.NodeAddressType(a.Type), a.Address)
+	}
+	n.texts = map[string]map[string]string{"labels": v.Metadata.Labels, "annotations": v.Metadata.Annotations}
+	n.sent = sync.OnceValue(func() map[string]any {
+		document, err := documentOf(raw)
+		if err != nil { // Both decoders accept the same JSON.
+			return map[string]any{}
+		}
+		return document
+	})
 	return n
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -76,29 +75,8 @@ func keysOf(path any) ([]string, error) {
 
 // Ignores reports whether the policy, which evaluates changes, finds nothing in an update of an
 // object of this kind, because METADATA custom.fields has the kind and the update changes none
-// of its fields. objects returns the documents of the object before and after the update, nil where
-// there is none. It is called only if custom.fields has the kind. O(fields).
-func (p *Policy) Ignores(kind string, objects func() (before, after map[string]any)) bool {
+// of its fields. differs reports whether the update changes the field at a path. O(fields).
+func (p *Policy) Ignores(kind string, differs func(path []string) bool) bool {
 	fields, ok := p.Definition.fields[kind]
-	if !ok {
-		return false
-	}
-	before, after := objects()
-	if before == nil || after == nil {
-		return false
-	}
-	return !slices.ContainsFunc(fields, func(keys []string) bool { return !reflect.DeepEqual(at(before, keys), at(after, keys)) })
-}
-
-// at returns the value at a path into a document, nil if there is none.
-func at(document map[string]any, keys []string) any {
-	var value any = document
-	for _, key := range keys {
-		m, ok := value.(map[string]any)
-		if !ok {
-			return nil
-		}
-		value = m[key]
-	}
-	return value
+	return ok && !slices.ContainsFunc(fields, differs)
 }

@@ -77,6 +77,10 @@ func (c Change) Operation() Operation {
 	}
 }
 
+// Differs reports whether the change alters the field at a path of the object's document, such as
+// spec, asNumber. A create and a delete alter every field.
+func (c Change) Differs(path []string) bool { return calico.Differs(c.Before, c.After, path) }
+
 // ID returns the ID of the changed object.
 func (c Change) ID() calico.ID {
 	if c.After != nil {

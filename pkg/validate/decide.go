@@ -388,10 +388,7 @@ func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request 
 		return nil, err
 	}
 	asked, change := c.set[request].asked, c.set[request].ofUser()
-	documents := func() (before, after map[string]any) {
-		return calico.Manifest(change.Before), calico.Manifest(change.After)
-	}
-	if change.Before == nil && change.After == nil || !p.CanFire(ctx, asked.Kind, string(change.Operation())) || p.Ignores(asked.Kind, documents) {
+	if change.Before == nil && change.After == nil || !p.CanFire(ctx, asked.Kind, string(change.Operation())) || p.Ignores(asked.Kind, change.Differs) {
 		return nil, nil
 	}
 	evaluate := func() ([]violation.Violation, error) {
