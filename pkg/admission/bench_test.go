@@ -1,10 +1,19 @@
 package admission
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -119,4 +128,38 @@ func warm(b *testing.B, snapshot *state.Snapshot) *validate.Engine {
 		b.Fatal(err)
 	}
 	return engine
+}
+
+// BenchmarkReview measures the handler of the webhook for a change of a label that nobody reads, from the body of the request
+// to that of the response. The floor is a handler of controller-runtime that allows everything.
+func BenchmarkReview(b *testing.B) {
+	snapshot := state.New(reflected(b, 1000)...)
+	handler, err := New(fakeCluster{snapshot: snapshot}, warm(b, snapshot)).HTTP(logr.Discard(), time.Minute, NewIntake())
+	if err != nil {
+		b.Fatal(err)
+	}
+	allow := admission.HandlerFunc(func(context.Context, admission.Request) admission.Response { return admission.Allowed("") })
+	floor, err := admission.StandaloneWebhook(&admission.Webhook{Handler: allow}, admission.StandaloneOptions{Logger: logr.Discard()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	req := labelled(999, "other").AdmissionRequest
+	body, err := json.Marshal(&admissionv1.AdmissionReview{TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: &req})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, h := range map[string]http.Handler{"floor": floor, "bgpguard": handler} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, Path, bytes.NewReader(body))
+				r.Header.Set("Content-Type", "application/json")
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if w.Code != http.StatusOK || !bytes.Contains(w.Body.Bytes(), []byte(`"allowed":true`)) {
+					b.Fatal(w.Body)
+				}
+			}
+		})
+	}
 }

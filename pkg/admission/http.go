@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
@@ -25,7 +26,8 @@ func (h *Handler) HTTP(log logr.Logger, limit time.Duration, in *Intake) (http.H
 }
 
 func serve(h admission.Handler, log logr.Logger, limit time.Duration, in *Intake) (http.Handler, error) {
-	hook, err := admission.StandaloneWebhook(&admission.Webhook{Handler: h, LogConstructor: withRequest}, admission.StandaloneOptions{Logger: log})
+	hook := &admission.Webhook{Handler: h, LogConstructor: withRequest}
+	others, err := admission.StandaloneWebhook(hook, admission.StandaloneOptions{Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -41,9 +43,14 @@ func serve(h admission.Handler, log logr.Logger, limit time.Duration, in *Intake
 				return
 			}
 			defer done()
+			if request := decodeReview(body); request != nil && r.Header.Get("Content-Type") == runtime.ContentTypeJSON {
+				response := hook.Handle(ctx, admission.Request{AdmissionRequest: *request})
+				writeReview(w, log, &response)
+				return
+			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
-		hook.ServeHTTP(w, r.WithContext(ctx))
+		others.ServeHTTP(w, r.WithContext(ctx))
 	}), nil
 }
 
