@@ -41,9 +41,8 @@ func (d *Difference) equal(r *reads, a, b ast.Value) bool {
 	if len(r.fields) > 0 && (!ok || !ok2) {
 		return identical(a, b)
 	}
-	for key, of := range r.fields {
-		k := ast.InternedTerm(key)
-		v, w := x.Get(k), y.Get(k)
+	for _, of := range r.fields {
+		v, w := x.Get(of.term), y.Get(of.term)
 		switch {
 		case v == nil && w == nil:
 		case v == nil || w == nil || !d.equal(of, v.Value, w.Value):

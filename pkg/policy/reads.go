@@ -12,8 +12,9 @@ import (
 type reads struct {
 	// whole reports that all of the value is read. The other fields are then empty.
 	whole bool
-	// fields are the reads of the values of constant keys.
+	// fields are the reads of the values of constant keys, each with the key as a term.
 	fields map[string]*reads
+	term   *ast.Term
 	// each are the reads of the values of all keys. The keys themselves are then read, too.
 	each *reads
 }
@@ -47,7 +48,7 @@ func (r *reads) next(s step) *reads {
 		r.fields = map[string]*reads{}
 	}
 	if r.fields[s.key] == nil {
-		r.fields[s.key] = &reads{}
+		r.fields[s.key] = &reads{term: ast.InternedTerm(s.key)}
 	}
 	return r.fields[s.key]
 }
@@ -58,7 +59,7 @@ func (r *reads) merge(other *reads) {
 	case r.whole || other == nil:
 		return
 	case other.whole:
-		*r = reads{whole: true}
+		*r = reads{whole: true, term: r.term}
 		return
 	}
 	for key, of := range other.fields {
