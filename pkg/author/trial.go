@@ -78,26 +78,34 @@ func trial(ctx context.Context, own *Loaded, place func(*policy.Definition) *ast
 				if err != nil && ctx.Err() != nil {
 					return nil, ctx.Err()
 				}
-				if err != nil {
-					var at *ast.Location
-					if e, ok := errors.AsType[*topdown.Error](err); ok {
-						at = e.Location
-						err = errors.New(e.Message)
-					}
-					add(d, checkTrial, at, "the trial run on %s failed: %v%s", s.name, err, parametersText(p, d))
+				add := func(check string, at *ast.Location, format string, args ...any) {
+					add(d, check, at, format, args...)
 				}
-				if of := string(s.kind()); len(found) > 0 && p.Ignores(of, s.change.Differs) {
-					add(d, checkFields, nil, "it finds violation %q on %s, which changes no field of %s in METADATA custom.fields", found[0].ID, s.name, of)
-				}
-				for _, v := range found {
-					if misprinted.MatchString(v.Message) {
-						add(d, checkSprintf, nil, "an argument of sprintf does not fit its verb, in the message of violation %q on %s: %s", v.ID, s.name, v.Message)
-					}
-				}
+				report(add, s, p, found, err)
 			}
 		}
 	}
 	return out, nil
+}
+
+// report adds the findings about what a policy found on a sample.
+func report(add func(check string, at *ast.Location, format string, args ...any), s sample, p *policy.Policy, found []violation.Violation, err error) {
+	if err != nil {
+		var at *ast.Location
+		if e, ok := errors.AsType[*topdown.Error](err); ok {
+			at = e.Location
+			err = errors.New(e.Message)
+		}
+		add(checkTrial, at, "the trial run on %s failed: %v%s", s.name, err, parametersText(p, p.Definition))
+	}
+	if of := string(s.kind()); len(found) > 0 && p.Ignores(of, s.change.Differs) {
+		add(checkFields, nil, "it finds violation %q on %s, which changes no field of %s in METADATA custom.fields", found[0].ID, s.name, of)
+	}
+	for _, v := range found {
+		if misprinted.MatchString(v.Message) {
+			add(checkSprintf, nil, "an argument of sprintf does not fit its verb, in the message of violation %q on %s: %s", v.ID, s.name, v.Message)
+		}
+	}
 }
 
 func evaluate(ctx context.Context, p *policy.Policy, input ast.Object, data ast.Value) ([]violation.Violation, error) {

@@ -68,7 +68,7 @@ func withoutFields(t *testing.T) *policy.Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields := regexp.MustCompile(`(?m)^#   fields:\n(#     .*\n)+`)
+	fields := regexp.MustCompile(`(?m)^# {3}fields:\n(# {5}.*\n)+`)
 	complete, docs := embedded, []policy.Document(nil)
 	for _, d := range embedded.Definitions() {
 		docs = append(docs, policy.Default(d))
