@@ -21,6 +21,8 @@
 //     section 9.2), unless it is a route reflector. A route reflector reflects routes
 //     from clients to all peers, and routes from other peers to clients (RFC 4456
 //     section 6).
+//   - A node does not send a route back over the session from which it has it (BIRD 1.6,
+//     proto/bgp/attrs.c).
 //   - A route reflector prepends its cluster ID to the cluster list of a route that it
 //     reflects. It drops a route whose list already contains its ID (RFC 4456
 //     section 8). BIRD checks this only on sessions with clients, and resets the

@@ -138,6 +138,23 @@ func (v *Vertex) relays(reading Reading) bool {
 	return false
 }
 
+// severalNumbers reports whether the nodes of a vertex have different AS numbers on different
+// sessions.
+func (v *Vertex) severalNumbers(reading Reading) bool {
+	external := v.externalIn(reading)
+	for i := range v.Sessions {
+		if v.Sessions[i].ASN != v.Sessions[0].ASN {
+			return true
+		}
+	}
+	for i := range external {
+		if external[i].ASN != external[0].ASN {
+			return true
+		}
+	}
+	return len(v.Sessions) > 0 && len(external) > 0 && v.Sessions[0].ASN != external[0].ASN
+}
+
 // components returns the number of the connected component of each vertex. All vertices
 // with sessions with external peers that pass routes on are in one component.
 func (g *Graph) components(reading Reading) []int {

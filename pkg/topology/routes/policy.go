@@ -74,6 +74,9 @@ type observed struct {
 	communities, preference, any bool
 }
 
+// attributes reports whether policies read any attribute.
+func (o *observed) attributes() bool { return o.path > 0 || o.communities || o.preference }
+
 // observes returns the attributes that the policies for a destination read.
 func (d *Destination) observes() observed {
 	var out observed
