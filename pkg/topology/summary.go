@@ -597,8 +597,11 @@ type BGPPeer struct {
 	// LocalNodes and RemoteNodes count the nodes with a BGP address on each side.
 	LocalNodes  int `json:"localNodes"`
 	RemoteNodes int `json:"remoteNodes"`
-	// Sessions counts the sessions between nodes of the state.
-	Sessions int `json:"sessions"`
+	// Sessions counts the sessions between nodes of the state. ExternalSessions counts those with an
+	// external peer that come up if it has half-sessions back: one that several BGPPeers configure
+	// counts for the first of them, by name.
+	Sessions         int `json:"sessions"`
+	ExternalSessions int `json:"externalSessions"`
 	// RestartTime and KeepaliveTime are in seconds, as in TimerGroup.
 	RestartTime   int `json:"restartTimeSeconds"`
 	KeepaliveTime int `json:"keepaliveTimeSeconds"`
