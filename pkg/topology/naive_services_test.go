@@ -172,3 +172,59 @@ func serviceRangesOf(list []ServiceRange) string {
 	sort.Strings(out)
 	return fmt.Sprint(out)
 }
+// servicesAt returns, as text, which nodes' routes to ranges of addresses of Services a node has.
+func (m *naive) servicesAt(f calico.Family, name string, transit bool) string {
+	reading := m.reading(false)
+	if transit {
+		reading = m.withASPaths()
+	}
+	var out []string
+	for _, one := range m.ranges(f) {
+		prefixes := []netip.Prefix{one.cidr}
+		if !one.route {
+			prefixes = nil
+			for a := one.cidr.Addr(); one.cidr.Contains(a); a = a.Next() {
+				prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
+			}
+		}
+		var with, without []string
+		advertised := false
+		for _, origin := range m.nodes {
+			if !origin.SpeaksBGP(f) || excluded(origin) {
+				continue
+			}
+			if origin.Name == name {
+				advertised = true
+				continue
+			}
+			has := 0
+			for _, p := range prefixes {
+				w := &naiveFlood{model: m, family: f, block: p, services: true, reading: reading, silent: name}
+				got := false
+				w.run(origin, func(r naiveRoute) { got = got || r.at.Name == name })
+				if got {
+					has++
+				}
+			}
+			if has == len(prefixes) {
+				with = append(with, origin.Name)
+			} else {
+				without = append(without, origin.Name)
+			}
+		}
+		out = append(out, fmt.Sprintln(one.field, one.cidr, one.route, advertised, with, without))
+	}
+	sort.Strings(out)
+	return fmt.Sprint(out)
+}
+
+// serviceRoutesOf returns the ranges in the table of a node as text.
+func serviceRoutesOf(table *RouteTable) string {
+	out := []string{}
+	for _, one := range table.Services {
+		out = append(out, fmt.Sprintln(one.Field, one.CIDR, !one.Single, one.Advertised, one.Nodes.names, one.Others.names))
+	}
+	sort.Strings(out)
+	return fmt.Sprint(out)
+}
+

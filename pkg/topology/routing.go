@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bits-and-blooms/bitset"
+
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
@@ -27,6 +29,8 @@ type routing struct {
 	// nextHops reports that nodes with different next hop modes are in different vertices. They do
 	// not decide which nodes have a route.
 	nextHops bool
+	// apart is nodes that are in no vertex with others, nil for none.
+	apart    *bitset.BitSet
 	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
 	names    []string // of the readings, in the names of sets
@@ -324,6 +328,9 @@ func (r *routing) signature(g uint32, mesh int, edges []edge, externals [][]rout
 	number(r.asn.of(s.ASN), uint32(n.Adds(g)))
 	if n.SharesAddress(g) {
 		number(g + 1)
+	}
+	if r.apart != nil && r.apart.Test(uint(s.First[0])) {
+		b = append(b, 'a')
 	}
 	flags := func(set ...bool) {
 		var f byte

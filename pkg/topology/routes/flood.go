@@ -64,7 +64,7 @@ type flood struct {
 	parts       []int   // of each vertex, the number of its component
 	relays      []bool  // of each vertex
 	several     []bool  // of each vertex, whether its nodes have several AS numbers
-	shared      *Shared // nil if one node originates the route
+	shared      *Shared // nil for routes that all nodes originate and pass on
 
 	source   int32
 	got      []bool    // of each vertex, whether its nodes have the route
@@ -214,7 +214,7 @@ func (f *flood) hand(r *route, v *Vertex) {
 		}
 		next := *r
 		next.at = External
-		if !f.send(&next, r, x.Internal, x.ASN, x.Policy, true) {
+		if !f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r)) {
 			continue
 		}
 		f.trace.passes(&next, r, x.Internal, x.ASN, NextHopDefault)

@@ -152,13 +152,26 @@ type trace struct {
 // are only in the result for a node. It returns an error only if ctx is done.
 // O(vertices x sessions) if routes are reflected once or twice.
 func Follow(ctx context.Context, g *Graph, reading Reading, d Destination, target Target) (*Trace, error) {
+	return newFlood(g, reading, d).follow(ctx, target)
+}
+
+// FollowShared is Follow for the routes of s, of which Passes must be set. If some nodes of a vertex
+// originate a route, all must.
+func FollowShared(ctx context.Context, g *Graph, reading Reading, s *Shared, target Target) (*Trace, error) {
+	f := newFlood(g, reading, s.Destination)
+	f.shared = s
+	return f.follow(ctx, target)
+}
+
+// follow follows the routes of each vertex that originates one.
+func (f *flood) follow(ctx context.Context, target Target) (*Trace, error) {
 	t := &trace{target: target, Trace: Trace{Received: []Received{}}}
-	f := newFlood(g, reading, d)
 	f.trace = t
 	f.observed.any, f.observed.communities, f.observed.kept = true, true, math.MaxInt
+	g := f.graph
 	for v := range int32(len(g.Vertices)) {
-		if v == target.Vertex && g.Vertices[v].Nodes == 1 {
-			continue // The target itself.
+		if v == target.Vertex && g.Vertices[v].Nodes == 1 || f.shared != nil && !f.shared.Origins[v] {
+			continue // The target itself, or no origin.
 		}
 		t.source, t.found, t.drops = v, nil, map[Drop]bool{}
 		if err := f.run(ctx, v, make([]bool, len(g.Vertices))); err != nil {

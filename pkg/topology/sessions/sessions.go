@@ -27,8 +27,10 @@ type Sessions struct {
 	// advertised are the prefixAdvertisements by family; see Network.Advertised.
 	advertised [2][]Advertised
 	externals  [2][]*ExternalPeer
-	// communities reports that all prefixAdvertisements are in Network.Advertised.
+	// communities reports that all prefixAdvertisements are in Network.Advertised. apart is nodes that
+	// are in no class with others, nil for none.
 	communities bool
+	apart       *bitset.BitSet
 }
 
 // Compute returns the sessions of a snapshot, whose nodes are in ix. before is the
@@ -57,10 +59,10 @@ func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Se
 }
 
 // ComputeAll is Compute for which Network.Advertised has all prefixAdvertisements, also those that
-// do not decide which routes pass.
-func ComputeAll(ctx context.Context, ix *nodes.Index, s *state.Snapshot) (*Sessions, error) {
+// do not decide which routes pass. The nodes in apart are in no class with others.
+func ComputeAll(ctx context.Context, ix *nodes.Index, s *state.Snapshot, apart *bitset.BitSet) (*Sessions, error) {
 	c := newSessions(ix, s, nil)
-	c.communities = true
+	c.communities, c.apart = true, apart
 	c.findAdvertised()
 	if err := c.resolve(ctx, nil); err != nil {
 		return nil, err
@@ -132,10 +134,7 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		old, oldPeers = before.Classes, before.PeerGroups
 	}
 	c.PeerGroups = groupPeerings(c.index, peerings, oldPeers)
-	splits := make([]*bitset.BitSet, 0, 4*len(c.PeerGroups))
-	for _, g := range c.PeerGroups {
-		splits = append(splits, g.Local, g.Remote, g.back, g.below)
-	}
+	splits := c.splits()
 	var workloads []*Peering
 	for _, p := range peerings {
 		if p.Scope == ScopeWorkloads {
@@ -185,6 +184,19 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		}
 	}
 	return nil
+}
+
+// splits returns sets of nodes that do not depend on the external peers, and that divide the nodes
+// into classes.
+func (c *Sessions) splits() []*bitset.BitSet {
+	out := make([]*bitset.BitSet, 0, 4*len(c.PeerGroups)+1)
+	for _, g := range c.PeerGroups {
+		out = append(out, g.Local, g.Remote, g.back, g.below)
+	}
+	if c.apart != nil {
+		out = append(out, c.apart)
+	}
+	return out
 }
 
 // Port returns the port on which BIRD of node i must listen.
