@@ -107,10 +107,39 @@ func (m *naive) serviceRanges(f calico.Family) string {
 				sessions++
 			}
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions; ", one.field, one.cidr, nodes, sessions))
+		var hops []string
+		for _, n := range m.nodes {
+			if one.route && slices.ContainsFunc(m.nodes, func(at *calico.Node) bool { return at != n && m.takes(f, at, n.Address[f].Addr(), one.cidr) }) {
+				hops = append(hops, n.Name)
+			}
+		}
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s; ", one.field, one.cidr, nodes, sessions, hopsText(len(hops), hops)))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)
+}
+
+// hopsText names nodes whose addresses other nodes resolve through a route to a range.
+func hopsText(n int, names []string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d next hops %v", n, names[:min(len(names), SampleSize)])
+}
+
+// takes reports whether the longest prefix with an address in the table of a node is its route to
+// a range, and not the network of its own address.
+func (m *naive) takes(f calico.Family, at *calico.Node, address netip.Addr, cidr netip.Prefix) bool {
+	own := at.Address[f]
+	advertised := slices.ContainsFunc(m.nodes, func(n *calico.Node) bool { return n.SpeaksBGP(f) && !excluded(n) })
+	if !at.SpeaksBGP(f) || !advertised || own.IsSingleIP() || !cidr.Contains(address) {
+		return false
+	}
+	longest := cidr
+	if network := own.Masked(); network.Contains(address) && network.Bits() >= cidr.Bits() {
+		longest = network
+	}
+	return longest != own.Masked()
 }
 
 // carrying returns the half-sessions with external peers that carry a route to a prefix of addresses
@@ -143,35 +172,6 @@ func (m *naive) carrying(f calico.Family, p netip.Prefix) []*naiveSlot {
 	return out
 }
 
-// carries reports whether a half-session whose AS numbers are those of a candidate carries one of
-// some routes.
-func (w *naiveFlood) carries(s *naiveSlot, h HalfSession, list []naiveRoute) bool {
-	one := *s
-	one.candidates = slices.Clone(s.candidates)
-	for i := range one.candidates {
-		one.candidates[i].LocalASN, one.candidates[i].PeerASN = h.LocalASN, h.PeerASN
-	}
-	return slices.ContainsFunc(list, func(r naiveRoute) bool {
-		if !one.exports(r) {
-			return false
-		}
-		_, ok := w.sent(r, &one)
-		return ok
-	})
-}
-
-func serviceRangesOf(list []ServiceRange) string {
-	out := []string{}
-	for _, one := range list {
-		sessions := -1
-		if one.Sessions != nil {
-			sessions = *one.Sessions
-		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions; ", one.Field, one.CIDR, one.Nodes, sessions))
-	}
-	sort.Strings(out)
-	return fmt.Sprint(out)
-}
 // servicesAt returns, as text, which nodes' routes to ranges of addresses of Services a node has.
 func (m *naive) servicesAt(f calico.Family, name string, transit bool) string {
 	reading := m.reading(false)
@@ -228,3 +228,32 @@ func serviceRoutesOf(table *RouteTable) string {
 	return fmt.Sprint(out)
 }
 
+// carries reports whether a half-session whose AS numbers are those of a candidate carries one of
+// some routes.
+func (w *naiveFlood) carries(s *naiveSlot, h HalfSession, list []naiveRoute) bool {
+	one := *s
+	one.candidates = slices.Clone(s.candidates)
+	for i := range one.candidates {
+		one.candidates[i].LocalASN, one.candidates[i].PeerASN = h.LocalASN, h.PeerASN
+	}
+	return slices.ContainsFunc(list, func(r naiveRoute) bool {
+		if !one.exports(r) {
+			return false
+		}
+		_, ok := w.sent(r, &one)
+		return ok
+	})
+}
+
+func serviceRangesOf(list []ServiceRange) string {
+	out := []string{}
+	for _, one := range list {
+		sessions := -1
+		if one.Sessions != nil {
+			sessions = *one.Sessions
+		}
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s; ", one.Field, one.CIDR, one.Nodes, sessions, hopsText(one.NextHops.Nodes, one.NextHops.Sample)))
+	}
+	sort.Strings(out)
+	return fmt.Sprint(out)
+}

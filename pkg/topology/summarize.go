@@ -57,7 +57,7 @@ func (t *Topology) summarize(before *Topology, programming *programming, scopes 
 	}
 	needs := programming.needsBGP
 	s.Routes = share(old.Routes, t.routes(before, needs))
-	s.ServiceRanges = share(old.ServiceRanges, &PerFamily[[]ServiceRange]{t.services[0].summary, t.services[1].summary})
+	s.ServiceRanges = share(old.ServiceRanges, &PerFamily[[]ServiceRange]{t.serviceRanges(calico.IPv4), t.serviceRanges(calico.IPv6)})
 	s.ClusterRoutes = share(old.ClusterRoutes, t.clusterRoutes(programming, scopes))
 	peersSame := t.summarizePeers(s, before)
 	switch {

@@ -337,6 +337,10 @@ type ServiceRange struct {
 	// BGPFilters decide, and for addresses of single Services where these have endpoints. It is
 	// null if BGPFilters distinguish too many parts of the ranges.
 	Sessions *int `json:"sessions"`
+	// NextHops is the nodes whose address some other node resolves, as a next hop, through its route to
+	// the range, so that it drops packets to the pods: the address is in the range, and not in a network
+	// of that node's interface that is as small as the range.
+	NextHops NodeSet `json:"nextHops"`
 }
 
 // SinglePoint is a node, zone or external peer whose loss would isolate nodes: all

@@ -3,8 +3,9 @@
 # description: |
 #   Finds isolated nodes and pairs of nodes without routes to each other's pods, in each
 #   address family in which pod traffic between nodes needs BGP. It also finds IPPools
-#   that Calico does not export to BGP although they need it, and nodes without an
-#   address for BGP.
+#   that Calico does not export to BGP although they need it, nodes without an
+#   address for BGP, and nodes whose address is in a range of addresses of Services, so that
+#   other nodes drop packets to their pods.
 #
 #   Pods on nodes without routes cannot reach each other. BGPFilters, AS paths and well-known
 #   communities decide which routes pass a session. Objects do not show whether
@@ -43,7 +44,9 @@
 #     5. Read the rules of the BGPFilters in the BGPPeers: none may reject prefixes of the IPPools between
 #        nodes. Nodes of one AS behind external peers need `numAllowedLocalASNumbers: 1`, or external peers that
 #        replace AS numbers: then set `asOverride`.
-#     6. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
+#     6. Keep addresses of nodes out of serviceClusterIPs, serviceExternalIPs and serviceLoadBalancerIPs.
+#        BIRD resolves the next hop of a route by the longest prefix, and has a route to each range.
+#     7. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
 #        `transitPeers`. If the IPPools need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
 #   loosens: {transitPeers: more, asOverride: true}
 #   parameters:
@@ -140,6 +143,42 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 		]),
 		"details": {"family": family, "nodes": missing.nodes, "sample": missing.sample},
 		"objects": objects.named("Node", missing.sample, [objects.annotation(_address_annotation(family))]),
+	}
+}
+
+# METADATA
+# description: |
+#   Nodes whose address other nodes resolve, as a next hop, through a route to a range of addresses of
+#   Services. The size is their number.
+violation contains object.union(found, transit.assumption(need.assumes)) if {
+	_bgp.enabled
+	some family, needs in _needs
+	some need in needs
+	some range in input.state.serviceRanges[family]
+	nodes := range.nextHops
+	nodes.nodes > 0
+	found := {
+		"id": sprintf("%s/next-hops/%s/%s", [family, range.field, range.cidr]),
+		"size": nodes.nodes,
+		"members": [nodes.members],
+		"msg": concat("", [
+			sprintf("next hops in a range of addresses of Services: %s have an %s address in %s of %s, ", [
+				text.listed_of(nodes.nodes, input.state.nodes.total, "node", nodes.sample),
+				family,
+				range.cidr,
+				range.field,
+			]),
+			"so other nodes resolve them through their route to the range and drop packets to the pods of these nodes; ",
+			"use a range without addresses of nodes",
+		]),
+		"details": {
+			"family": family,
+			"range": range.cidr,
+			"field": range.field,
+			"nodes": nodes.nodes,
+			"sample": nodes.sample,
+		},
+		"objects": objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [range.field])]),
 	}
 }
 

@@ -105,6 +105,47 @@ test_fail_partitions_with_a_cause if {
 	]))
 }
 
+test_fail_addresses_of_nodes_in_a_range_of_services if {
+	_violations(_ranged({"nodes": 2, "sample": ["node-8", "node-9"], "members": "hops"})) == {{
+		"id": "IPv4/next-hops/serviceExternalIPs/10.0.0.0/28",
+		"size": 2,
+		"members": ["hops"],
+		"msg": concat("", [
+			"next hops in a range of addresses of Services: 2 of 10 nodes (node-8, node-9) have an IPv4 address in ",
+			"10.0.0.0/28 of serviceExternalIPs, so other nodes resolve them through their route to the range and drop ",
+			"packets to the pods of these nodes; use a range without addresses of nodes",
+		]),
+		"details": {
+			"family": "IPv4",
+			"range": "10.0.0.0/28",
+			"field": "serviceExternalIPs",
+			"nodes": 2,
+			"sample": ["node-8", "node-9"],
+		},
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.serviceExternalIPs"]}],
+	}}
+}
+
+test_success_a_range_without_addresses_of_nodes if {
+	_violations(_ranged({"nodes": 0, "sample": [], "members": "hops"})) == set()
+}
+
+test_success_addresses_in_a_range_without_bird if {
+	patch := object.union(
+		_ranged({"nodes": 2, "sample": ["node-8", "node-9"], "members": "hops"}),
+		{"bgp": {"enabled": false, "installation": "default", "deleting": false}},
+	)
+	_violations(patch) == set()
+}
+
+_ranged(hops) := {"serviceRanges": {"IPv4": [{
+	"field": "serviceExternalIPs",
+	"cidr": "10.0.0.0/28",
+	"nodes": 10,
+	"sessions": 0,
+	"nextHops": hops,
+}]}}
+
 _shared := {
 	"shared": {"nodes": 2},
 	"sharedAddresses": [{"address": "10.0.0.8", "nodes": 2, "sample": ["node-8", "node-9"]}],

@@ -23,12 +23,16 @@ type Route struct {
 	Path []uint32
 	// Communities are standard and large ones, sorted as text.
 	Communities []string
+	// Dropping reports that BIRD drops packets over the next hop. It is nil in a prediction that leaves it
+	// open, and for a router.
+	Dropping *bool
 }
 
 // fits reports whether a route is as a prediction says.
 func (r *Route) fits(p *Route) bool {
 	return r.Prefix == p.Prefix && r.Sender == p.Sender && (!p.NextHop.IsValid() || r.NextHop == p.NextHop) &&
-		slices.EqualFunc(r.Path, p.Path, func(a, b uint32) bool { return a == b || b == 0 }) && slices.Equal(r.Communities, p.Communities)
+		slices.EqualFunc(r.Path, p.Path, func(a, b uint32) bool { return a == b || b == 0 }) && slices.Equal(r.Communities, p.Communities) &&
+		(p.Dropping == nil || *r.Dropping == *p.Dropping)
 }
 
 // extends reports whether a route has all AS numbers of a prediction from the same session, and more. Predictions leave such
@@ -50,7 +54,11 @@ func (r *Route) extends(p *Route) bool {
 
 // String returns the route on one line.
 func (r *Route) String() string {
-	return fmt.Sprintf("%s from %s, next hop %s, AS path %v, communities %v", r.Prefix, r.Sender, r.NextHop, r.Path, r.Communities)
+	text := fmt.Sprintf("%s from %s, next hop %s, AS path %v, communities %v", r.Prefix, r.Sender, r.NextHop, r.Path, r.Communities)
+	if r.Dropping != nil {
+		text += fmt.Sprintf(", dropping packets %v", *r.Dropping)
+	}
+	return text
 }
 
 // askAttributes is the command for the routes that BIRD learned by BGP, with their attributes.
@@ -69,13 +77,14 @@ func parseRoutes(lines []string, senders map[string]string) ([]Route, error) {
 			if first, err := netip.ParsePrefix(strings.Fields(line)[0]); err == nil {
 				prefix = first
 			}
-			_, rest, _ := strings.Cut(line, "[")
+			destination, rest, _ := strings.Cut(line, "[")
 			protocol := strings.Fields(rest)[0]
 			sender, ok := senders[protocol]
 			if !ok {
 				return nil, fmt.Errorf("a route of an unknown protocol: %q", line)
 			}
-			out = append(out, Route{Prefix: prefix, Sender: sender})
+			dropping := slices.ContainsFunc(strings.Fields(destination), func(word string) bool { return word == "blackhole" || word == "unreachable" })
+			out = append(out, Route{Prefix: prefix, Sender: sender, Dropping: &dropping})
 		case !attribute || len(out) == 0:
 		case key == "BGP.next_hop":
 			address, err := netip.ParseAddr(strings.Fields(value)[0]) // bird6 adds the link-local address.
@@ -294,7 +303,11 @@ func (e *expectation) routes(table *topology.RouteTable, f calico.Family, receiv
 			}
 			for _, sender := range senders {
 				if sender != receiver && (sender == origin) == (g.From.Kind == topology.FromOrigin) {
-					out = append(out, e.route(g, f, block, origin, sender))
+					r := e.route(g, f, block, origin, sender)
+					if e.byName[receiver].Router != nil {
+						r.Dropping = nil
+					}
+					out = append(out, r)
 				}
 			}
 		}
@@ -316,6 +329,10 @@ func (e *expectation) route(g *topology.RouteGroup, f calico.Family, block netip
 		r.NextHop = e.byName[origin].Address[f]
 	case topology.NextHopSender:
 		r.NextHop = e.byName[sender].Address[f]
+	}
+	hops := map[string]int{topology.NextHopOrigin: g.Origins.Nodes, topology.NextHopSender: g.From.Nodes.Nodes}[g.NextHop.Kind]
+	if dropping := g.NextHop.Unusable > 0; !dropping || g.NextHop.Unusable == hops {
+		r.Dropping = &dropping
 	}
 	return r
 }
@@ -346,14 +363,13 @@ func (e *Expectation) Differences(seen []Route) []string {
 	}
 	for i := range seen {
 		r := &seen[i]
-		if in(linkNetworks, r) {
-			continue // A rule that accepts all routes also lets these out.
+		if k := slices.IndexFunc(services, func(p Route) bool { return p.Prefix == r.Prefix && p.Sender == r.Sender }); k >= 0 {
+			services = slices.Delete(services, k, k+1)
+			continue
 		}
 		if !in(podNetworks, r) {
-			k := slices.IndexFunc(services, func(p Route) bool { return p.Prefix == r.Prefix && p.Sender == r.Sender })
-			if k >= 0 {
-				services = slices.Delete(services, k, k+1)
-			} else if e.Services != nil {
+			// A rule that accepts all routes also lets the networks of the link out.
+			if e.Services != nil && !in(linkNetworks, r) {
 				out = append(out, "there and not predicted: "+r.String())
 			}
 			continue
