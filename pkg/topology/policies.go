@@ -79,6 +79,22 @@ func (r *routing) number(lists ...string) int {
 	return n
 }
 
+// refilter replaces the rules by those of a network, and reports whether they are the same.
+func (p *policies) refilter(n *network) bool {
+	same, lists := true, make([][]filterList, len(p.lists))
+	for i, list := range p.lists {
+		lists[i] = make([]filterList, len(list))
+		for k := range list {
+			lists[i][k] = filterList{list[k].names, n.FilterRules(list[k].names)}
+			for d := range list[k].rules {
+				same = same && lists[i][k].rules[d].Text() == list[k].rules[d].Text()
+			}
+		}
+	}
+	p.lists = lists
+	return same
+}
+
 // evaluates reports whether routes to different prefixes may pass different sessions.
 func (r *routing) evaluates() bool {
 	return len(r.policies.lists) > 0 || slices.ContainsFunc(r.network.Advertised, func(a sessions.Advertised) bool { return len(a.List) > 0 })

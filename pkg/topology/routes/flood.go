@@ -70,9 +70,10 @@ type flood struct {
 	got      []bool    // of each vertex, whether its nodes have the route
 	missing  int       // number of vertices of the source's component without the route
 	routes   [][]route // of each vertex; keep does not add a route that an earlier one covers
-	queue    []route   // routes to advertise
-	external []route   // the routes that the external peers pass on
-	trace    *trace    // nil in Compute
+	queue    []route   // routes to advertise, from next on
+	next     int
+	external []route // the routes that the external peers pass on
+	trace    *trace  // nil in Compute
 }
 
 func newFlood(g *Graph, reading Reading, d Destination) *flood {
@@ -91,7 +92,7 @@ func newFlood(g *Graph, reading Reading, d Destination) *flood {
 // route. run checks the context before it advertises a path, which is O(vertices).
 func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 	f.source, f.got, f.external = source, got, f.external[:0]
-	f.queue = f.queue[:0]
+	f.queue, f.next = f.queue[:0], 0
 	f.missing = 0
 	for _, part := range f.parts {
 		if part == f.parts[source] {
@@ -110,12 +111,12 @@ func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 
 // drain advertises all routes that are to be advertised, until no vertex is missing.
 func (f *flood) drain(ctx context.Context) error {
-	for len(f.queue) > 0 && (f.missing > 0 || f.trace != nil) {
+	for f.next < len(f.queue) && (f.missing > 0 || f.trace != nil) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := f.queue[0]
-		f.queue = f.queue[1:]
+		r := f.queue[f.next]
+		f.next++
 		f.advertise(&r)
 	}
 	return ctx.Err()
@@ -180,8 +181,10 @@ func (f *flood) advertise(r *route) {
 	}
 	v := &f.graph.Vertices[r.at]
 	reflected := r.clusters // the cluster list of the route as v reflects it
-	if v.Cluster != NoCluster && !slices.Contains(r.clusters, v.Cluster) {
-		reflected = slices.Sorted(slices.Values(append(slices.Clone(r.clusters), v.Cluster)))
+	if v.Cluster != NoCluster && r.learned == byIBGP {
+		if i, has := slices.BinarySearch(r.clusters, v.Cluster); !has {
+			reflected = slices.Concat(r.clusters[:i], []int{v.Cluster}, r.clusters[i:])
+		}
 	}
 	for i := range v.Sessions {
 		s := &v.Sessions[i]
@@ -393,13 +396,16 @@ func (f *flood) transfer(sent *route) {
 
 // keep adds a route to its vertex, unless routes of the vertex cover it.
 func (f *flood) keep(r *route) {
-	f.findBarred(r)
-	if f.covered(r.at, r.barred, func(has *route) bool { return has.covers(r) && f.sameAttributes(has, r) }) {
-		return
-	}
 	if !f.got[r.at] {
 		f.got[r.at] = true
 		f.missing--
+	}
+	if !f.relays[r.at] && f.shared == nil && f.trace == nil {
+		return // Nobody asks for its routes.
+	}
+	f.findBarred(r)
+	if f.covered(r.at, r.barred, func(has *route) bool { return has.covers(r) && f.sameAttributes(has, r) }) {
+		return
 	}
 	if f.trace.full(len(f.routes[r.at])) {
 		return

@@ -104,6 +104,14 @@ func (g *Graph) Nodes() int {
 	return n
 }
 
+// destinations returns Destinations or, without any, the one kind of prefixes.
+func (g *Graph) destinations() []Destination {
+	if len(g.Destinations) == 0 {
+		return []Destination{{}}
+	}
+	return g.Destinations
+}
+
 // externalIn returns the sessions of a vertex with external peers that pass routes on
 // in a reading.
 func (v *Vertex) externalIn(reading Reading) []ExternalSession {

@@ -15,6 +15,19 @@ type Destination struct {
 	Communities [][]Community
 }
 
+// equal reports whether policies treat the routes to two destinations alike.
+func (d *Destination) equal(e *Destination) bool {
+	return slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool { return a.Import.equal(b.Import) && a.Export.equal(b.Export) }) &&
+		slices.EqualFunc(d.Communities, e.Communities, slices.Equal[[]Community])
+}
+
+// equal reports whether the terms of two lists of alternatives are the same.
+func (t Terms) equal(u Terms) bool {
+	return slices.EqualFunc(t, u, func(a, b []Term) bool {
+		return slices.EqualFunc(a, b, func(a, b Term) bool { return a.equal(&b) })
+	})
+}
+
 // Policy is what one side of a session does with routes to a destination. A route gets
 // the action of the first term that matches it. Routes that no term matches pass.
 type Policy struct{ Import, Export Terms }
@@ -52,6 +65,16 @@ type Community struct {
 	Large bool
 	Parts [3]uint32 // the third is 0 unless Large
 }
+
+// equal reports whether two terms are the same.
+func (t *Term) equal(u *Term) bool {
+	return t.Learned == u.Learned && t.EBGP == u.EBGP && t.IBGP == u.IBGP && t.Uncertain == u.Uncertain && t.Accept == u.Accept &&
+		same(t.Community, u.Community) && same(t.Preference, u.Preference) && same(t.Set, u.Set) &&
+		slices.Equal(t.Path, u.Path) && slices.Equal(t.Add, u.Add) && slices.Equal(t.Prepend, u.Prepend)
+}
+
+// same reports whether two pointers are nil, or point to equal values.
+func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // The well-known communities that BIRD 1.6 follows (proto/bgp/attrs.c).
 var (

@@ -33,29 +33,50 @@ type Sessions struct {
 	apart       *bitset.BitSet
 }
 
+// Reuse is what Compute reuses of earlier sessions.
+type Reuse uint8
+
+// The values of Reuse.
+const (
+	// ReuseParts: sessions may differ.
+	ReuseParts Reuse = iota
+	// ReuseSessions: the half-sessions, external peers and classes are those of before. The rules of
+	// BGPFilters differ.
+	ReuseSessions
+	// ReuseNetworks: the networks and classes are those of before.
+	ReuseNetworks
+)
+
 // Compute returns the sessions of a snapshot, whose nodes are in ix. before is the
-// sessions of an earlier snapshot, or nil; Compute reuses what did not change since. The
-// result same reports that no session changed. The networks and classes are then those
-// of before. Compute returns an error only if ctx is done.
+// sessions of an earlier snapshot, or nil; Compute reuses what did not change since.
+// Compute returns an error only if ctx is done.
 //
 // transit adds a reading of external peers for each element: these peers pass routes on,
 // and no others; see Network.Passing.
 //
 // O(BGPPeers) with a very small constant if no sessions change. Otherwise also
 // O(nodes) with a very small constant, and O(peer groups x classes).
-func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, same bool, err error) {
+func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, reuse Reuse, err error) {
 	c = newSessions(ix, s, before)
 	c.transit = transit
 	c.findAdvertised()
 	if err := c.resolve(ctx, before); err != nil {
-		return nil, false, err
+		return nil, ReuseParts, err
 	}
 	if before != nil && SameTransit(transit, before.transit) && c.Rules == before.Rules && ix.SameSessions(before.index) && slices.EqualFunc(c.Peerings, before.Peerings, (*Peering).equivalent) {
 		c.PeerGroups, c.externals, c.Classes, c.Networks = before.PeerGroups, before.externals, before.Classes, before.Networks
-		return c, true, nil
+		if c.filters.all == before.filters.all {
+			return c, ReuseNetworks, nil
+		}
+		for f, n := range before.Networks {
+			other := *n
+			other.filters = c.filters
+			c.Networks[f] = &other
+		}
+		return c, ReuseSessions, nil
 	}
 	err = c.connect(ctx, before)
-	return c, false, err
+	return c, ReuseParts, err
 }
 
 // ComputeAll is Compute for which Network.Advertised has all prefixAdvertisements, also those that
@@ -75,7 +96,7 @@ func ComputeAll(ctx context.Context, ix *nodes.Index, s *state.Snapshot, apart *
 
 func newSessions(ix *nodes.Index, s *state.Snapshot, before *Sessions) *Sessions {
 	c := &Sessions{snapshot: s, index: ix, Rules: newRules(s), filters: newFilters(s, before), written: newWritten(s)}
-	c.Rules.filters, c.Rules.written = c.filters.all, c.written.text
+	c.Rules.filters, c.Rules.written = c.filters.shape, c.written.text
 	return c
 }
 
