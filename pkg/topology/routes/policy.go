@@ -21,13 +21,6 @@ func (d *Destination) equal(e *Destination) bool {
 		slices.EqualFunc(d.Communities, e.Communities, slices.Equal[[]Community])
 }
 
-// equal reports whether the terms of two lists of alternatives are the same.
-func (t Terms) equal(u Terms) bool {
-	return slices.EqualFunc(t, u, func(a, b []Term) bool {
-		return slices.EqualFunc(a, b, func(a, b Term) bool { return a.equal(&b) })
-	})
-}
-
 // Policy is what one side of a session does with routes to a destination. A route gets
 // the action of the first term that matches it. Routes that no term matches pass.
 type Policy struct{ Import, Export Terms }
@@ -35,6 +28,13 @@ type Policy struct{ Import, Export Terms }
 // Terms are alternatives for the terms of one direction, of which one applies. It is not
 // known which, so a route must pass with each of them. The first decides its attributes.
 type Terms [][]Term
+
+// equal reports whether the terms of two lists of alternatives are the same.
+func (t Terms) equal(u Terms) bool {
+	return slices.EqualFunc(t, u, func(a, b []Term) bool {
+		return slices.EqualFunc(a, b, func(a, b Term) bool { return a.equal(&b) })
+	})
+}
 
 // Term is an action on the routes that meet all of its conditions.
 type Term struct {
