@@ -156,7 +156,13 @@ _peer(address, sessions) := object.union(testing.to_reflectors, {
 
 _ranged(ranges) := {"serviceRanges": {"IPv4": ranges, "IPv6": []}}
 
-_range(cidr, nodes, sessions) := {"field": "serviceLoadBalancerIPs", "cidr": cidr, "nodes": nodes, "sessions": sessions, "nextHops": _no_nodes}
+_range(cidr, nodes, sessions) := {
+	"field": "serviceLoadBalancerIPs",
+	"cidr": cidr,
+	"nodes": nodes,
+	"sessions": sessions,
+	"nextHops": _no_nodes,
+}
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}
 
