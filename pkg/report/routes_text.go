@@ -189,7 +189,10 @@ func nextHopText(g *topology.RouteGroup) string {
 	if len(g.NextHop.Addresses) == 1 {
 		out = g.NextHop.Addresses[0]
 	}
-	if g.NextHop.Unusable > 0 {
+	switch {
+	case g.NextHop.Unusable > 0 && len(g.NextHop.Addresses) == 1:
+		out += ", unusable"
+	case g.NextHop.Unusable > 0:
 		out += ", " + number(g.NextHop.Unusable) + " unusable"
 	}
 	return out
