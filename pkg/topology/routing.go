@@ -94,9 +94,9 @@ func unfollowed(n *network, pods podPrefixes) *routing {
 // alike.
 func (r *routing) with(ctx context.Context, n *network, pods podPrefixes) (*routing, error) {
 	out := *r
-	out.network = n
+	out.network, out.pods = n, pods
 	same := n == r.network || out.policies.refilter(n)
-	if same && (pods.key == r.pods.key || !r.evaluates()) {
+	if same && (pods.key == r.pods.key || !r.evaluates() && !out.evaluates()) {
 		if n == r.network {
 			return r, nil
 		}
@@ -106,7 +106,7 @@ func (r *routing) with(ctx context.Context, n *network, pods podPrefixes) (*rout
 	if pods.priority == r.pods.priority {
 		before = r.results
 	}
-	out.pods, out.measures = pods, measures{}
+	out.measures = measures{}
 	if err := out.follow(ctx, before); err != nil {
 		return nil, err
 	}

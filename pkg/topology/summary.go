@@ -280,8 +280,9 @@ type Routes struct {
 	// peers, both results are equal.
 	WithoutTransit *Reach `json:"withoutTransit"`
 	// WithASPaths assumes the same as WithTransit, but that external peers keep the AS numbers
-	// that nodes prepended. A node drops a route in whose AS path its own AS number is more often
-	// than numAllowedLocalASNumbers permits.
+	// that nodes prepended and, over eBGP, set their own address as next hop. A node drops a route in
+	// whose AS path its own AS number is more often than numAllowedLocalASNumbers permits. A router
+	// does not unpack what BIRD sends to it through an IPIP tunnel, so such a route is missing.
 	WithASPaths *Reach `json:"withASPaths"`
 	// KnownTransit holds a reading for each list of TransitPeers that Compute was given:
 	// of the external peers in WithTransit, only those in the list pass routes on.

@@ -11,7 +11,8 @@
 #   communities decide which routes pass a session. Objects do not show whether
 #   external peers pass routes on between nodes. A change must make nothing worse if all
 #   of them do, and if only those in the parameter transitPeers do. It also warns if a change
-#   makes routes worse if all of them do and keep the AS numbers of nodes in AS paths.
+#   makes routes worse if all of them do and keep the AS numbers of nodes in AS paths and, over
+#   eBGP, set their own address as next hop: they do not unpack the IPIP tunnels of BIRD.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
 #     description: bgpguard, reachability-preserved
@@ -57,8 +58,8 @@
 #         type: boolean
 #         description: |
 #           External peers replace or remove the AS numbers of nodes in AS paths, so that nodes
-#           of one AS accept routes of each other through them. If it is false, bgpguard warns
-#           of a change that makes routes worse if external peers keep AS paths.
+#           of one AS accept routes of each other through them, and keep next hops. If it is
+#           false, bgpguard warns of a change that makes routes worse if they do neither.
 #         default: false
 #       transitPeers:
 #         type: array
@@ -189,6 +190,7 @@ _without_route(family, reading) := object.union(found, {"msg": concat("; ", part
 			_message(found.details),
 			_remedy(found.details),
 			_external(reading, found.details),
+			_tunnels(reading, found.details),
 			_disabled(family),
 			_broken(family),
 		]
@@ -227,7 +229,7 @@ _kept(_) := [] if input.parameters.asOverride
 
 _kept(routes) := [{"reach": routes.withASPaths, "assumes": [_keep]}] if not input.parameters.asOverride
 
-_keep := "external peers keep the AS numbers of nodes in AS paths"
+_keep := "external peers keep AS paths and set their own address as next hop"
 
 _advice(reading) := {"advisory": true} if _keep in reading.assumes
 
@@ -363,6 +365,29 @@ _external(reading, details) := concat("", [
 } else := "" if {
 	_keep in reading.assumes
 }
+
+# IPPools whose packets BIRD sends through a tunnel to the next hop, if a reading without that makes a
+# difference.
+_tunnels(reading, details) := concat("", [
+	"routers do not unpack IPIP: if they set their own address as next hop, set ipipMode: CrossSubnet in ",
+	text.listed(count(pools), "IPPool", pools),
+	", or connect the nodes with each other",
+]) if {
+	_keep in reading.assumes
+	details.family == "IPv4"
+	input.state.routes.IPv4.withTransit.withoutRoute.pairs < details.withoutRoute
+	pools := _tunnelled
+	count(pools) > 0
+} else := ""
+
+_tunnelled := [name |
+	ipip := input.state.clusterRoutes.ipip
+	input.state.clusterRoutes.version != null
+	ipip.bird
+	not ipip.felix
+	some name in ipip.pools
+	input.state.ipPools[name].spec.ipipMode == "Always"
+]
 
 # The reading with transit, if it makes a difference.
 _with_transit(details) := concat("", [

@@ -410,11 +410,24 @@ _found(patch, transit_peers) := found if {
 test_fail_external_peers_keep_as_paths if {
 	patch := {"routes": {"IPv4": {"withASPaths": _two_isolated}}}
 	_violations(patch) == set()
-	some violation in _assuming(patch, [], "external peers keep the AS numbers of nodes in AS paths")
+	some violation in _assuming(patch, [], "external peers keep AS paths and set their own address as next hop")
 	endswith(violation.msg, concat("", [
 		"; nodes drop routes that hold their own AS number in the AS path: set numAllowedLocalASNumbers in the ",
 		"BGPPeers of external peers, or the parameter asOverride if external peers replace AS numbers (then 0 ",
 		"pairs without routes)",
+	]))
+}
+
+test_fail_ipip_tunnels_end_at_routers if {
+	patch := {
+		"routes": {"IPv4": {"withASPaths": _two_isolated}},
+		"clusterRoutes": {"ipip": {"bird": true, "felix": false, "pools": ["pods", "cross"]}, "version": "3.32"},
+		"ipPools": {"pods": {"spec": {"ipipMode": "Always"}}, "cross": {"spec": {"ipipMode": "CrossSubnet"}}},
+	}
+	some violation in _assuming(patch, [], "external peers keep AS paths and set their own address as next hop")
+	endswith(violation.msg, concat("", [
+		"; routers do not unpack IPIP: if they set their own address as next hop, set ipipMode: CrossSubnet in ",
+		"1 IPPool (pods), or connect the nodes with each other",
 	]))
 }
 
@@ -426,7 +439,7 @@ test_success_external_peers_replace_as_numbers if {
 
 test_fail_as_paths_make_no_difference if {
 	reading := {"withTransit": _two_isolated, "withASPaths": _two_isolated}
-	assumption := "external peers keep the AS numbers of nodes in AS paths"
+	assumption := "external peers keep AS paths and set their own address as next hop"
 	some violation in _assuming({"routes": {"IPv4": reading}}, [], assumption)
 	not contains(violation.msg, "AS path")
 }

@@ -37,6 +37,8 @@
 //   - An external peer that passes routes on and receives the route passes it to every
 //     node that has a session with any such peer, without cluster list and, except in
 //     WithASPaths, without AS path.
+//   - In WithASPaths, routes that an eBGP external peer passes on are of no use to nodes that send
+//     packets through a tunnel to the next hop: Destination.Tunnelled.
 //   - The policies of a session reject routes, or change their attributes, by Destination:
 //     prefixes that all policies treat alike. A route with a well-known community is not
 //     passed on (RFC 1997).

@@ -373,6 +373,9 @@ func (f *flood) transfer(sent *route) {
 			continue
 		}
 		for _, x := range f.graph.Vertices[i].externalIn(f.reading) {
+			if f.destination.Tunnelled && f.reading == WithASPaths && !x.Internal {
+				continue
+			}
 			r := *sent
 			r.at, r.learned, r.client, r.asn, r.sender, r.direct = int32(i), byEBGP, x.Client, x.ASN, nobody, false
 			if x.Internal {

@@ -22,8 +22,9 @@ type Graph struct {
 type Reading int
 
 // The readings that every graph has. In WithoutTransit, no external peer passes routes
-// on. In WithTransit, external peers pass routes on without AS path. In WithASPaths, they
-// keep the AS numbers that nodes prepended: a node may then find its own.
+// on. In WithTransit, external peers pass routes on without AS path. In WithASPaths, they do what
+// routers do by default: they keep the AS numbers that nodes prepended, so a node may find its own,
+// and those of eBGP set their own address as next hop.
 const (
 	WithoutTransit Reading = iota
 	WithTransit

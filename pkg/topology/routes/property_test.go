@@ -121,7 +121,7 @@ const maxPath = 8
 // exhaustive returns the vertices that receive the route of source. It follows every
 // path and does not drop a path that another covers. No node sends a path back to the node that
 // sent it. All vertices must have one node: a session of a vertex with itself connects no nodes.
-func exhaustive(g *Graph, source int, reading Reading) map[int]bool {
+func exhaustive(g *Graph, source int, reading Reading, tunnelled bool) map[int]bool {
 	seen, external := map[path]bool{}, map[string]bool{}
 	queue := []path{{at: source, from: -1, learned: locally}}
 	add := func(p path) {
@@ -191,7 +191,7 @@ func exhaustive(g *Graph, source int, reading Reading) map[int]bool {
 					if y.Internal {
 						one.learned = byIBGP
 					}
-					if has(kept, number(y.ASN)) <= y.Allowed {
+					if has(kept, number(y.ASN)) <= y.Allowed && (y.Internal || !tunnelled || reading != WithASPaths) {
 						add(one)
 					}
 				}
@@ -211,10 +211,12 @@ func TestNoRouteIsLostToACoveringOne(t *testing.T) {
 	routes := 0
 	for seed := range uint64(24000) {
 		g := random(rand.New(rand.NewPCG(seed, 2)), 1).graph()
+		tunnelled := seed%3 == 0
+		g.Destinations = []Destination{{Tunnelled: tunnelled}}
 		r := computed(t, g)
 		for reading := range Reading(4) {
 			for v := range g.Vertices {
-				want := exhaustive(g, v, reading)
+				want := exhaustive(g, v, reading, tunnelled)
 				for w := range g.Vertices {
 					if v != w && r[reading].Has(v, w) != want[w] {
 						t.Fatalf("seed %d, reading %d: route of %d at %d: %v, with every path followed %v\n%v", seed, reading, v, w, r[reading].Has(v, w), want[w], g)

@@ -87,7 +87,7 @@ func TestDestinationsThatDiffer(t *testing.T) {
 	}
 	for name, other := range map[string]Destination{
 		"direction":   {Policies: []Policy{{}, {Export: same.Policies[1].Import}}, Communities: same.Communities},
-		"communities": {Policies: same.Policies}, "policies": {Policies: same.Policies[:1], Communities: same.Communities},
+		"communities": {Policies: same.Policies}, "tunnel": {Policies: same.Policies, Communities: same.Communities, Tunnelled: true}, "policies": {Policies: same.Policies[:1], Communities: same.Communities},
 	} {
 		if same.equal(&other) {
 			t.Errorf("destinations with other %s are equal", name)
