@@ -370,14 +370,13 @@ _external(reading, details) := concat("", [
 # difference.
 _tunnels(reading, details) := concat("", [
 	"routers do not unpack IPIP: if they set their own address as next hop, set ipipMode: CrossSubnet in ",
-	text.listed(count(pools), "IPPool", pools),
+	text.listed(count(_tunnelled), "IPPool", _tunnelled),
 	", or connect the nodes with each other",
 ]) if {
 	_keep in reading.assumes
 	details.family == "IPv4"
 	input.state.routes.IPv4.withTransit.withoutRoute.pairs < details.withoutRoute
-	pools := _tunnelled
-	count(pools) > 0
+	count(_tunnelled) > 0
 } else := ""
 
 _tunnelled := [name |
