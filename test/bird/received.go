@@ -168,9 +168,11 @@ type Expectation struct {
 	// Certain reports for each of Routes that it must be there. A router has only the best route of a sender, so of
 	// several it may have any.
 	Certain []bool
-	// Services are the routes to ranges of addresses of Services, of which only prefix and sender are predicted. They
-	// are nil for a node: it is not compared.
+	// Services are the routes of a router to ranges of addresses of Services, of which only prefix and sender are
+	// predicted. They are nil for a node.
 	Services []Route
+	// Learned reports for the ranges whether a node has routes of other nodes. It is nil for a router.
+	Learned map[netip.Prefix]bool
 }
 
 // expectation predicts the routes of the nodes and routers.
@@ -220,6 +222,12 @@ func (e *expectation) ofNode(ctx context.Context, n *Node, out map[Speaker]*Expe
 		one := &Expectation{Own: n.Pods[f], Routes: e.routes(&tables[i], f, n.Name)}
 		for _, h := range n.HalfSessions {
 			one.Numbers = append(one.Numbers, h.LocalASN)
+		}
+		one.Learned = map[netip.Prefix]bool{}
+		for _, r := range tables[i].Services {
+			if prefix := netip.MustParsePrefix(r.CIDR); !r.Single {
+				one.Learned[prefix] = one.Learned[prefix] || r.Nodes.Nodes > 0
+			}
 		}
 		one.Certain = make([]bool, len(one.Routes))
 		for k := range one.Certain {
@@ -355,6 +363,14 @@ func (e *Expectation) Differences(seen []Route) []string {
 		p := &e.Routes[i]
 		if e.Certain[i] && !slices.ContainsFunc(seen, func(r Route) bool { return r.fits(p) }) {
 			out = append(out, "predicted and not there: "+p.String())
+		}
+	}
+	for prefix, want := range e.Learned {
+		got := slices.ContainsFunc(seen, func(r Route) bool {
+			return r.Prefix == prefix && !slices.ContainsFunc(r.Path, func(asn uint32) bool { return slices.Contains(e.Numbers, asn) })
+		})
+		if got && !want || want && !slices.ContainsFunc(seen, func(r Route) bool { return r.Prefix == prefix }) {
+			out = append(out, fmt.Sprintf("routes of other nodes to %s: %v, predicted %v", prefix, got, want))
 		}
 	}
 	services := slices.Clone(e.Services)
