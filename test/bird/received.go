@@ -141,23 +141,6 @@ func (n *Node) senders() map[string]string {
 	return out
 }
 
-// comesBack reports whether a node may have the route because it sent it: its own AS number is in the path, and before that
-// the route had a path with which the node has it. Predictions omit such routes.
-func (e *Expectation) comesBack(r *Route) bool {
-	for i, asn := range r.Path {
-		if !slices.Contains(e.Numbers, asn) {
-			continue
-		}
-		rest := r.Path[i+1:]
-		if len(rest) == 0 && r.Prefix == e.Own || slices.ContainsFunc(e.Routes, func(p Route) bool {
-			return p.Prefix == r.Prefix && slices.EqualFunc(rest, p.Path, func(a, b uint32) bool { return a == b || b == 0 })
-		}) {
-			return true
-		}
-	}
-	return false
-}
-
 // Expectation is the predicted routes of one speaker.
 type Expectation struct {
 	// Own is the block of its pods, and Numbers are its AS numbers. Both are empty for a router.
@@ -173,6 +156,23 @@ type Expectation struct {
 	Services []Route
 	// Learned reports for the ranges whether a node has routes of other nodes. It is nil for a router.
 	Learned map[netip.Prefix]bool
+}
+
+// comesBack reports whether a node may have the route because it sent it: its own AS number is in the path, and before that
+// the route had a path with which the node has it. Predictions omit such routes.
+func (e *Expectation) comesBack(r *Route) bool {
+	for i, asn := range r.Path {
+		if !slices.Contains(e.Numbers, asn) {
+			continue
+		}
+		rest := r.Path[i+1:]
+		if len(rest) == 0 && r.Prefix == e.Own || slices.ContainsFunc(e.Routes, func(p Route) bool {
+			return p.Prefix == r.Prefix && slices.EqualFunc(rest, p.Path, func(a, b uint32) bool { return a == b || b == 0 })
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // expectation predicts the routes of the nodes and routers.
