@@ -97,7 +97,8 @@ type ServiceRange struct {
 	Route bool
 }
 
-// ServiceRanges returns the ranges of addresses of Services in a family. c is the configuration
+// ServiceRanges returns the ranges of addresses of Services in a family, without those that a list has
+// again. c is the configuration
 // "default" and may be nil. aggregation reports whether the version of Calico reads
 // serviceLoadBalancerAggregation: v3.31 does. A list with an entry that does not parse has no
 // ranges: Calico then does not use it (confd/pkg/backends/calico/client.go and routes.go).
@@ -122,7 +123,9 @@ func (c *BGPConfiguration) ServiceRanges(f Family, aggregation bool) []ServiceRa
 			}
 			if FamilyOf(cidr.Addr()) == f {
 				whole := field == ClusterIPs || !cidr.IsSingleIP() && !(field == LoadBalancerIPs && single)
-				list = append(list, ServiceRange{field, cidr.Masked(), whole})
+				if r := (ServiceRange{field, cidr.Masked(), whole}); !slices.Contains(list, r) {
+					list = append(list, r)
+				}
 			}
 		}
 		if usable {

@@ -38,8 +38,11 @@ func writeRoutesText(w io.Writer, r *Routes) error {
 			rows(compared(before.Missing, after.Missing, (*topology.MissingRoutes).Key), func(m *topology.MissingRoutes) []string {
 				return []string{prefixesText(m.Prefixes), nodes(m.Origins.Nodes, m.Origins.Sample)}
 			}))
-		p.marked(r, "Addresses of Services", []string{"RANGE", "FIELD", "ROUTES TO", "FROM", "NOT FROM"},
-			rows(compared(before.Services, after.Services, (*topology.ServiceRoutes).Key), serviceCells))
+		services, cells := []string{"RANGE", "FIELD", "ROUTES TO", "FROM", "NOT FROM"}, serviceCells
+		if r.Node != "" {
+			services, cells = append(services, "ADVERTISED"), serviceCellsOfNode
+		}
+		p.marked(r, "Addresses of Services", services, rows(compared(before.Services, after.Services, (*topology.ServiceRoutes).Key), cells))
 		p.notes(after)
 	}
 	if p.Len() == 0 {
@@ -122,6 +125,15 @@ func serviceCells(s *topology.ServiceRoutes) []string {
 	return []string{s.CIDR, s.Field, what, nodesOrNone(&s.Nodes), nodesOrNone(&s.Others)}
 }
 
+// serviceCellsOfNode are serviceCells and whether the node advertises the range itself.
+func serviceCellsOfNode(s *topology.ServiceRoutes) []string {
+	own := "no"
+	if s.Advertised {
+		own = "yes"
+	}
+	return append(serviceCells(s), own)
+}
+
 func nodesOrNone(g *topology.NodeGroup) string {
 	if g.Nodes == 0 {
 		return noValue
@@ -170,13 +182,20 @@ func senderText(s *topology.RouteSender) string {
 
 // nextHopText is the next hop of a group. It is an address if the group has only one.
 func nextHopText(g *topology.RouteGroup) string {
-	if len(g.NextHop.Addresses) == 1 {
-		return g.NextHop.Addresses[0]
-	}
-	return map[string]string{
+	out := map[string]string{
 		topology.NextHopOrigin: "of the origin", topology.NextHopSender: "of the sender", topology.NextHopNode: "of a node in between",
 		topology.NextHopUnknown: "set by external peers",
 	}[g.NextHop.Kind]
+	if len(g.NextHop.Addresses) == 1 {
+		out = g.NextHop.Addresses[0]
+	}
+	switch {
+	case g.NextHop.Unusable > 0 && len(g.NextHop.Addresses) == 1:
+		out += ", unusable"
+	case g.NextHop.Unusable > 0:
+		out += ", " + number(g.NextHop.Unusable) + " unusable"
+	}
+	return out
 }
 
 // pathText is an AS path, the nearest AS number first. "own" is the AS number of a node of the

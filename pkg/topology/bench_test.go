@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -415,6 +416,42 @@ func TestALabelThatNothingReadsLeavesTheSummaryAsItWas(t *testing.T) {
 	}
 	if before.sessions.Classes != after.sessions.Classes || before.networks != after.networks {
 		t.Error("sessions were recomputed")
+	}
+}
+
+// TestAChangeOfABGPFilterKeepsTheSessions verifies that a change of rules counts no sessions and makes
+// no classes and links, and that it does not follow routes in the other family.
+func TestAChangeOfABGPFilterKeepsTheSessions(t *testing.T) {
+	objects := []calico.Object{noMesh(t), bgpPeer(t, "to-reflectors", map[string]any{
+		"nodeSelector": "!has(rr)", "peerSelector": "has(rr)", "filters": []any{"f"},
+	})}
+	for i := range 10 {
+		objects = append(objects, clusterNode(t, i))
+	}
+	filter := func(cidr string) state.Change {
+		return state.Change{After: calicotest.Object(t, "BGPFilter", "f", map[string]any{
+			"exportV4": []any{map[string]any{"action": "Reject", "matchOperator": "In", "cidr": cidr}},
+			"exportV6": []any{map[string]any{"action": "Reject"}},
+		})}
+	}
+	pool := calicotest.Object(t, "IPPool", "pool", map[string]any{"cidr": "10.103.0.0/16", "ipipMode": "Never", "vxlanMode": "Never"})
+	s := state.New(append(objects, pool)...).Apply(filter("10.103.0.0/16"))
+	before := compute(t, s, nil)
+	after := compute(t, s.Apply(filter("10.103.0.0/17")), before)
+	if before.sessions.Classes != after.sessions.Classes || before.tallies != after.tallies {
+		t.Error("sessions were recomputed")
+	}
+	for _, f := range calico.Families {
+		a, b := before.routings[f], after.routings[f]
+		if len(a.graph.Vertices) > 0 && &a.graph.Vertices[0] != &b.graph.Vertices[0] {
+			t.Errorf("%s: the graph was made again", f)
+		}
+	}
+	if a, b := before.routings[calico.IPv6].results, after.routings[calico.IPv6].results; len(a) == 0 || !slices.Equal(a, b) {
+		t.Error("IPv6: routes were followed again")
+	}
+	if a, b := before.routings[calico.IPv4].results, after.routings[calico.IPv4].results; slices.Equal(a, b) {
+		t.Error("IPv4: no routes were followed")
 	}
 }
 

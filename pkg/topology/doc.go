@@ -57,7 +57,8 @@
 //     sessions) if routes are reflected once or twice)
 //     Follow the routes to each kind of range of addresses of Services to the sessions with external
 //     peers. (services.go, O(half-sessions with external peers); routes.Advertise, O(kinds of
-//     ranges x sessions))
+//     ranges x sessions)) Find the nodes whose address, as a next hop, others resolve through a
+//     route to a range. (nexthops.go, O(ranges x log nodes))
 //  12. Read from the matrix: isolated nodes, pairs without a route, partitions, and
 //     single points of failure. (reach.go, points.go, O(V squared), O(N) for single
 //     points)
@@ -79,7 +80,9 @@
 // parts keep their pointers, so later steps detect unchanged input by comparing
 // pointers. If nothing that decides sessions changed, steps 4 to 12 are skipped
 // (sessions.Compute), except that routes are followed again if IPPools change which
-// prefixes BGPFilters apply to. A property test verifies that the result does not depend on the
+// prefixes BGPFilters apply to. If only rules of BGPFilters changed, the sessions are the same, and
+// routes are followed to the kinds of prefixes that the rules treat otherwise (routes.Recompute). A
+// property test verifies that the result does not depend on the
 // previous topology.
 //
 // # Sources

@@ -107,10 +107,39 @@ func (m *naive) serviceRanges(f calico.Family) string {
 				sessions++
 			}
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions; ", one.field, one.cidr, nodes, sessions))
+		var hops []string
+		for _, n := range m.nodes {
+			if one.route && slices.ContainsFunc(m.nodes, func(at *calico.Node) bool { return at != n && m.takes(f, at, n.Address[f].Addr(), one.cidr) }) {
+				hops = append(hops, n.Name)
+			}
+		}
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s; ", one.field, one.cidr, nodes, sessions, hopsText(len(hops), hops)))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)
+}
+
+// hopsText names nodes whose addresses other nodes resolve through a route to a range.
+func hopsText(n int, names []string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d next hops %v", n, names[:min(len(names), SampleSize)])
+}
+
+// takes reports whether the longest prefix with an address in the table of a node is its route to
+// a range, and not the network of its own address.
+func (m *naive) takes(f calico.Family, at *calico.Node, address netip.Addr, cidr netip.Prefix) bool {
+	own := at.Address[f]
+	advertised := slices.ContainsFunc(m.nodes, func(n *calico.Node) bool { return n.SpeaksBGP(f) && !excluded(n) })
+	if !at.SpeaksBGP(f) || !advertised || own.IsSingleIP() || !cidr.Contains(address) {
+		return false
+	}
+	longest := cidr
+	if network := own.Masked(); network.Contains(address) && network.Bits() >= cidr.Bits() {
+		longest = network
+	}
+	return longest != own.Masked()
 }
 
 // carrying returns the half-sessions with external peers that carry a route to a prefix of addresses
@@ -143,6 +172,62 @@ func (m *naive) carrying(f calico.Family, p netip.Prefix) []*naiveSlot {
 	return out
 }
 
+// servicesAt returns, as text, which nodes' routes to ranges of addresses of Services a node has.
+func (m *naive) servicesAt(f calico.Family, name string, transit bool) string {
+	reading := m.reading(false)
+	if transit {
+		reading = m.withASPaths()
+	}
+	var out []string
+	for _, one := range m.ranges(f) {
+		prefixes := []netip.Prefix{one.cidr}
+		if !one.route {
+			prefixes = nil
+			for a := one.cidr.Addr(); one.cidr.Contains(a); a = a.Next() {
+				prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
+			}
+		}
+		var with, without []string
+		advertised := false
+		for _, origin := range m.nodes {
+			if !origin.SpeaksBGP(f) || excluded(origin) {
+				continue
+			}
+			if origin.Name == name {
+				advertised = true
+				continue
+			}
+			has := 0
+			for _, p := range prefixes {
+				w := &naiveFlood{model: m, family: f, block: p, services: true, reading: reading, silent: name}
+				got := false
+				w.run(origin, func(r naiveRoute) { got = got || r.at.Name == name })
+				if got {
+					has++
+				}
+			}
+			if has == len(prefixes) {
+				with = append(with, origin.Name)
+			} else {
+				without = append(without, origin.Name)
+			}
+		}
+		out = append(out, fmt.Sprintln(one.field, one.cidr, one.route, advertised, with, without))
+	}
+	sort.Strings(out)
+	return fmt.Sprint(out)
+}
+
+// serviceRoutesOf returns the ranges in the table of a node as text.
+func serviceRoutesOf(table *RouteTable) string {
+	out := []string{}
+	for _, one := range table.Services {
+		out = append(out, fmt.Sprintln(one.Field, one.CIDR, !one.Single, one.Advertised, one.Nodes.names, one.Others.names))
+	}
+	sort.Strings(out)
+	return fmt.Sprint(out)
+}
+
 // carries reports whether a half-session whose AS numbers are those of a candidate carries one of
 // some routes.
 func (w *naiveFlood) carries(s *naiveSlot, h HalfSession, list []naiveRoute) bool {
@@ -167,7 +252,7 @@ func serviceRangesOf(list []ServiceRange) string {
 		if one.Sessions != nil {
 			sessions = *one.Sessions
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions; ", one.Field, one.CIDR, one.Nodes, sessions))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s; ", one.Field, one.CIDR, one.Nodes, sessions, hopsText(one.NextHops.Nodes, one.NextHops.Sample)))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)

@@ -298,6 +298,17 @@ func (m *naive) peer(p *calico.BGPPeer) string {
 	return peerOfPart(out)
 }
 
+// externalSessions counts the half-sessions with external peers of which a BGPPeer is the first source.
+func (m *naive) externalSessions(p *calico.BGPPeer) int {
+	n := 0
+	for _, s := range m.slots {
+		if s.status == External && !s.workload() && !m.unusable(p) && slices.Min(sourcesOf(s.candidates)) == p.Name {
+			n++
+		}
+	}
+	return n
+}
+
 func peerOfPart(b *BGPPeer) string {
 	text := "no address"
 	if b.Address != nil {

@@ -36,8 +36,9 @@ type programming struct {
 	version       *version.Version // nil if it is unknown
 }
 
-// needs reports which classes of IPPools need BGP.
-type needs struct{ ipip, noEncap bool }
+// needs reports which classes of IPPools need BGP, and whether BIRD alone is known to program routes to
+// IPPools with IPIP.
+type needs struct{ ipip, noEncap, tunnels bool }
 
 // newProgramming evaluates programClusterRoutes by the rules of the Calico version:
 //
@@ -78,7 +79,7 @@ func (t *Topology) newProgramming(scopes []felixScope) *programming {
 	}
 	p.ipip.Felix, p.noEncap.Felix = felixClasses(p.version, p.setting.Felix)
 	p.ipip.BIRD, p.noEncap.BIRD = classes(p.setting.BIRD, programEnabled)
-	everywhere := needs{p.ipip.Felix, p.noEncap.Felix}
+	everywhere := needs{ipip: p.ipip.Felix, noEncap: p.noEncap.Felix}
 	for _, v := range values {
 		one := NodeSetting{Setting: Optional(v.value), FelixConfigurations: v.objects, NodeSet: t.felixNodes(fieldProgramClusterRoutes, v.value, v.nodes)}
 		one.IPIP, one.NoEncap = felixClasses(p.version, v.value)
@@ -86,6 +87,7 @@ func (t *Topology) newProgramming(scopes []felixScope) *programming {
 		p.others = append(p.others, one)
 	}
 	p.needs.ipip = p.version == nil || p.ipip.BIRD || !everywhere.ipip
+	p.needs.tunnels = p.version != nil && p.ipip.BIRD && !p.ipip.Felix
 	p.needs.noEncap = p.version == nil || p.noEncap.BIRD || !everywhere.noEncap
 	return p
 }

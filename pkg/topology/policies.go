@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
+
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
@@ -22,11 +24,15 @@ type podPrefixes struct {
 	key      string // equal for equal podPrefixes
 }
 
-// podPool is the name and CIDR of an IPPool and the length of its blocks.
+// podPool is the name and CIDR of an IPPool and the length of its blocks. tunnelled reports that BIRD
+// sends all packets to its pods through IPIP: the kernel filter sets a tunnel, and BIRD routes through
+// it to the next hop (bird_ipam.cfg.template; Calico's BIRD, sysdep/linux/netlink.c, nl_send_route).
+// With CrossSubnet, it does so only for next hops in other subnets.
 type podPool struct {
 	name      string
 	cidr      netip.Prefix
 	blockSize int
+	tunnelled bool
 }
 
 // podPrefixes returns the prefixes that need BGP in a family. It skips IPPools that Calico does
@@ -36,8 +42,9 @@ func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool)
 	out.key = strconv.FormatUint(uint64(out.priority), 10)
 	for _, p := range t.snapshot.IPPools() {
 		if p.Family == f && p.CIDR.IsValid() && !p.DisableBGPExport && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
-			out.pools = append(out.pools, podPool{p.Name, p.CIDR, p.BlockSize()})
-			out.key += fmt.Sprint(" ", p.CIDR, p.BlockSize())
+			tunnelled := t.needs.tunnels && f == calico.IPv4 && p.IPIPMode == string(v3.IPIPModeAlways)
+			out.pools = append(out.pools, podPool{p.Name, p.CIDR, p.BlockSize(), tunnelled})
+			out.key += fmt.Sprint(" ", p.CIDR, p.BlockSize(), tunnelled)
 		}
 	}
 	return out
@@ -79,9 +86,31 @@ func (r *routing) number(lists ...string) int {
 	return n
 }
 
+// refilter replaces the rules by those of a network, and reports whether they are the same.
+func (p *policies) refilter(n *network) bool {
+	same, lists := true, make([][]filterList, len(p.lists))
+	for i, list := range p.lists {
+		lists[i] = make([]filterList, len(list))
+		for k := range list {
+			lists[i][k] = filterList{list[k].names, n.FilterRules(list[k].names)}
+			for d := range list[k].rules {
+				same = same && lists[i][k].rules[d].Text() == list[k].rules[d].Text()
+			}
+		}
+	}
+	p.lists = lists
+	return same
+}
+
 // evaluates reports whether routes to different prefixes may pass different sessions.
 func (r *routing) evaluates() bool {
-	return len(r.policies.lists) > 0 || slices.ContainsFunc(r.network.Advertised, func(a sessions.Advertised) bool { return len(a.List) > 0 })
+	return r.tunnels() || len(r.policies.lists) > 0 || slices.ContainsFunc(r.network.Advertised, func(a sessions.Advertised) bool { return len(a.List) > 0 })
+}
+
+// tunnels reports whether it matters that packets to some pods go through a tunnel: external peers
+// may pass routes to them on.
+func (r *routing) tunnels() bool {
+	return len(r.network.Passing[routes.WithASPaths].Exits) > 0 && slices.ContainsFunc(r.pods.pools, func(p podPool) bool { return p.tunnelled })
 }
 
 // destinations returns the kinds of prefixes of pods that sessions treat differently, nil if
@@ -98,16 +127,19 @@ func (r *routing) destinations() []routes.Destination {
 			r.partial = true
 			break
 		}
-		out = append(out, r.destination(c.prefix, false))
+		d := r.destination(c.prefix, false)
+		d.Tunnelled = c.tunnelled
+		out = append(out, d)
 	}
 	return out
 }
 
-// prefixClass is the prefixes of pods that all rules and prefixAdvertisements treat alike. prefix
-// is one of them.
+// prefixClass is the prefixes of pods that all rules and prefixAdvertisements treat alike, all or none
+// of which are tunnelled. prefix is one of them.
 type prefixClass struct {
-	prefix netip.Prefix
-	parts  []poolPart
+	prefix    netip.Prefix
+	tunnelled bool
+	parts     []poolPart
 }
 
 // poolPart is a part of an IPPool.
@@ -136,11 +168,12 @@ func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool
 			for _, one := range by {
 				key.WriteString(one.matches(region.Prefix, false) + "|")
 			}
+			key.WriteString(strconv.FormatBool(pool.tunnelled))
 			k, ok := known[key.String()]
 			if !ok {
 				k = len(classes)
 				known[key.String()] = k
-				classes = append(classes, prefixClass{prefix: region.Prefix})
+				classes = append(classes, prefixClass{prefix: region.Prefix, tunnelled: pool.tunnelled})
 			}
 			classes[k].parts = append(classes[k].parts, poolPart{pool, region})
 		}

@@ -189,6 +189,9 @@ func summaryDiffers(got *Summary, m *naive) string {
 		if g, w := got.BGPPeers[p.Name].Unusable != "", m.unusable(p); g != w {
 			return fmt.Sprintf("unusable %s: got %v, want %v", p.Name, g, w)
 		}
+		if g, w := got.BGPPeers[p.Name].ExternalSessions, m.externalSessions(p); g != w {
+			return fmt.Sprintf("sessions of %s with external peers: got %d, want %d", p.Name, g, w)
+		}
 		if g, w := peerOfPart(got.BGPPeers[p.Name]), m.peer(p); g != w {
 			return fmt.Sprintf("peer of %s: got %s, want %s", p.Name, g, w)
 		}

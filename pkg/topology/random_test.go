@@ -353,7 +353,7 @@ func (g *generator) services(spec map[string]any) {
 	if !g.one(3) {
 		return
 	}
-	cidrs := []string{"10.96.0.0/29", "10.96.0.0/30", "10.244.0.192/29", "10.96.0.5/32", "fd00:96::/125", "fd00:244::f8/125"}
+	cidrs := []string{"10.96.0.0/29", "10.96.0.0/30", "10.244.0.192/29", "10.96.0.5/32", "10.0.0.0/29", "10.9.0.4/30", "fd00:96::/125", "fd00:244::f8/125"}
 	for _, field := range naiveServiceFields {
 		if spec[field] == nil && g.one(2) {
 			list := []any{map[string]any{"cidr": pick(g.choices, cidrs...)}, map[string]any{"cidr": pick(g.choices, cidrs...)}}

@@ -54,7 +54,7 @@ type RouteTable struct {
 	Dropped []DroppedRoutes `json:"dropped"`
 	// Missing are the routes that it does not receive, whatever the reason.
 	Missing []MissingRoutes `json:"missing"`
-	// Services are the ranges of addresses of Services, empty for a node.
+	// Services are the ranges of addresses of Services.
 	Services []ServiceRoutes `json:"services"`
 	// NotExported names the IPPools with disableBGPExport: no node advertises routes to them.
 	NotExported []string `json:"notExported"`
@@ -134,11 +134,14 @@ type RouteNextHop struct {
 	Kind string `json:"kind"`
 	// Addresses are the first SampleSize next hops of the group, in order of nodes.
 	Addresses []string `json:"addresses"`
+	// Unusable counts the next hops of the group that BIRD of the node resolves through a route to a
+	// range of addresses of Services: the node drops packets over them. It is 0 for an external peer.
+	Unusable int `json:"unusable"`
 }
 
 // Key returns a text that is equal for equal groups.
 func (g *RouteGroup) Key() string {
-	return fmt.Sprint(g.Prefixes, g.Origins.names, g.From.Nodes.names, g.NextHop.Addresses, g.attributes())
+	return fmt.Sprint(g.Prefixes, g.Origins.names, g.From.Nodes.names, g.NextHop.Addresses, g.NextHop.Unusable, g.attributes())
 }
 
 // The reasons of DroppedRoutes.
@@ -182,25 +185,6 @@ type MissingRoutes struct {
 // Key returns a text that is equal for equal routes.
 func (m *MissingRoutes) Key() string { return fmt.Sprint(m.Prefixes, m.Origins.names) }
 
-// ServiceRoutes is the routes to a range of addresses of Services that an external peer receives.
-type ServiceRoutes struct {
-	// Field is serviceClusterIPs, serviceExternalIPs or serviceLoadBalancerIPs.
-	Field string `json:"field"`
-	CIDR  string `json:"cidr"`
-	// Single reports that nodes advertise only single addresses of Services in the range, if they
-	// have endpoints.
-	Single bool `json:"single"`
-	// Nodes are the nodes with sessions that carry routes to all of the range, Others those with
-	// sessions that do not.
-	Nodes  NodeGroup `json:"nodes"`
-	Others NodeGroup `json:"others"`
-}
-
-// Key returns a text that is equal for equal routes.
-func (s *ServiceRoutes) Key() string {
-	return fmt.Sprint(s.Field, s.CIDR, s.Single, s.Nodes.names, s.Others.names)
-}
-
 // NewRouteQuery returns a RouteQuery for a snapshot. It returns an error only if ctx is done.
 // Its cost is that of Compute without an earlier topology.
 func NewRouteQuery(ctx context.Context, s *state.Snapshot) (*RouteQuery, error) {
@@ -208,13 +192,14 @@ func NewRouteQuery(ctx context.Context, s *state.Snapshot) (*RouteQuery, error) 
 	t.index.Reserve(len(s.BGPPeers()))
 	q := &RouteQuery{t: t}
 	var err error
-	if t.sessions, err = sessions.ComputeAll(ctx, t.index, s); err != nil {
+	apart := t.index.Select(calico.ExcludedFromServices, excludedFromServices)
+	if t.sessions, err = sessions.ComputeAll(ctx, t.index, s, apart); err != nil {
 		return nil, fmt.Errorf("computing the sessions: %w", err)
 	}
 	for _, f := range calico.Families {
 		t.networks[f] = &network{t.sessions.Networks[f]}
 		r := unfollowed(t.networks[f], t.podPrefixes(f, func(*calico.IPPool) bool { return true }))
-		r.nextHops = true
+		r.nextHops, r.apart = true, apart
 		r.graph.Preference = routes.MaxPreference - r.pods.priority
 		if err := r.merge(ctx); err != nil {
 			return nil, fmt.Errorf("computing the routes: %w", err)
@@ -266,10 +251,15 @@ func (q *RouteQuery) Node(ctx context.Context, name string, transit bool) ([]Rou
 		w := newTabulation(q, f)
 		w.node, w.target.Vertex = int(i), int32(v)
 		w.findExternals(reading)
+		services, err := w.servicesOfNode(ctx, reading)
+		if err != nil {
+			return nil, err
+		}
 		one, err := w.table(ctx, reading)
 		if err != nil {
 			return nil, err
 		}
+		one.Services, one.Complete = w.services, one.Complete && services
 		one.Address = q.t.index.Nodes[i].Address[f].Addr().String()
 		for _, l := range q.t.networks[f].Collect(nil, uint32(i), q.t.sessions.Classes.Members()) {
 			if l.Reason == "" && l.Prefix != sessions.PrefixWorkload {
@@ -301,7 +291,7 @@ func (q *RouteQuery) Peer(ctx context.Context, address netip.Addr) (*RouteTable,
 		return nil, err
 	}
 	out.Address, out.Sessions = externals[k].Name, sessions
-	out.Services, err = w.services(ctx, externals[k])
+	out.Services, err = w.servicesOfPeer(ctx, externals[k])
 	return out, err
 }
 
@@ -320,39 +310,11 @@ type tabulation struct {
 	externals map[routes.ExternalSession][]string
 	classes   []prefixClass
 	ranges    [][]PrefixRange // of each class
+	services  []ServiceRoutes // of a node
 }
 
 func newTabulation(q *RouteQuery, f calico.Family) *tabulation {
 	return &tabulation{RouteQuery: q, family: f, routing: q.t.routings[f], node: -1, externals: map[routes.ExternalSession][]string{}}
-}
-
-// services returns the routes to ranges of addresses of Services that nodes send to an external peer.
-func (w *tabulation) services(ctx context.Context, peer *sessions.ExternalPeer) ([]ServiceRoutes, error) {
-	out, s := []ServiceRoutes{}, w.t.services[w.family]
-	for _, one := range s.list {
-		prefixes, all := s.prefixes(one)
-		if !all {
-			prefixes = nil
-		}
-		with := bitset.New(w.t.index.Len())
-		for i, p := range prefixes {
-			sent, err := s.sent(ctx, p, s.origins(), s.outlets())
-			if err != nil {
-				return nil, err
-			}
-			if nodes := s.carriers(sent, peer); i == 0 {
-				with = nodes
-			} else {
-				with.InPlaceIntersection(nodes)
-			}
-		}
-		without := bitset.New(w.t.index.Len())
-		for _, tap := range w.taps {
-			without.InPlaceUnion(tap.Difference(with))
-		}
-		out = append(out, ServiceRoutes{one.Field, one.CIDR.String(), !one.Route, w.group(with), w.group(without)})
-	}
-	return out, nil
 }
 
 // findExternals sets externals.
@@ -599,29 +561,6 @@ func (w *tabulation) sender(first *routes.Received, senders *bitset.BitSet) Rout
 		out.Kind = FromOrigin
 	}
 	return out
-}
-
-func (w *tabulation) nextHop(first *routes.Received, origins, senders *bitset.BitSet, externals []string) RouteNextHop {
-	addresses := func(set *bitset.BitSet) []string {
-		out := []string{}
-		for i, ok := set.NextSet(0); ok && len(out) < SampleSize; i, ok = set.NextSet(i + 1) {
-			out = append(out, w.t.index.Nodes[i].Address[w.family].Addr().String())
-		}
-		return out
-	}
-	switch first.NextHop.Kind {
-	case routes.OfOrigin:
-		return RouteNextHop{NextHopOrigin, addresses(origins)}
-	case routes.OfSender:
-		if first.Sender == routes.External {
-			return RouteNextHop{NextHopSender, externals}
-		}
-		return RouteNextHop{NextHopSender, addresses(senders)}
-	case routes.OfNode:
-		return RouteNextHop{NextHopNode, addresses(w.vertex(first.NextHop.Vertex))}
-	case routes.OfUnknown:
-	}
-	return RouteNextHop{NextHopUnknown, []string{}}
 }
 
 // path returns the AS path of a route. It replaces routes.Anonymous by the AS number of the node if

@@ -46,6 +46,9 @@ func TestRouteTablesAgreeWithTheNaiveModel(t *testing.T) {
 			}); fault != "" {
 				return fmt.Sprintf("%s of %s, transit %v: %s", f, name, transit, fault)
 			}
+			if got, want := serviceRoutesOf(one), m.servicesAt(f, name, transit); exact && got != want {
+				return fmt.Sprintf("%s of %s, transit %v: Services: got %s, want %s", f, name, transit, got, want)
+			}
 		}
 		for _, address := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"} {
 			peer := netip.MustParseAddr(address)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/bits-and-blooms/bitset"
+
 	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
@@ -27,6 +29,8 @@ type routing struct {
 	// nextHops reports that nodes with different next hop modes are in different vertices. They do
 	// not decide which nodes have a route.
 	nextHops bool
+	// apart is nodes that are in no vertex with others, nil for none.
+	apart    *bitset.BitSet
 	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
 	names    []string // of the readings, in the names of sets
@@ -74,7 +78,7 @@ func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*Tran
 		return nil, err
 	}
 	r.findZones()
-	if err := r.follow(ctx); err != nil {
+	if err := r.follow(ctx, nil); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -85,26 +89,37 @@ func unfollowed(n *network, pods podPrefixes) *routing {
 	return &routing{network: n, pods: pods, vertexOf: make([]int32, len(n.Classes.List)), asn: n.anonymousNumbers(), names: []string{nameWithoutTransit, nameWithTransit, nameWithASPaths}}
 }
 
-// with returns the routing of the same network with other prefixes of pods. It returns r if the
-// sessions treat both alike.
-func (r *routing) with(ctx context.Context, pods podPrefixes) (*routing, error) {
-	if pods.key == r.pods.key || !r.evaluates() {
-		return r, nil
-	}
+// with returns the routing of the same sessions with other prefixes of pods, and a network that may
+// have other rules of BGPFilters. It returns r if the network is the same, and the sessions treat the prefixes
+// alike.
+func (r *routing) with(ctx context.Context, n *network, pods podPrefixes) (*routing, error) {
 	out := *r
-	out.pods, out.measures = pods, measures{}
-	if err := out.follow(ctx); err != nil {
+	out.network, out.pods = n, pods
+	same := n == r.network || out.policies.refilter(n)
+	if same && (pods.key == r.pods.key || !r.evaluates() && !out.evaluates()) {
+		if n == r.network {
+			return r, nil
+		}
+		return &out, nil
+	}
+	var before []*routes.Reachability
+	if pods.priority == r.pods.priority {
+		before = r.results
+	}
+	out.measures = measures{}
+	if err := out.follow(ctx, before); err != nil {
 		return nil, err
 	}
 	return &out, nil
 }
 
-// follow follows the routes over the sessions of the graph, and makes the parts of the summary.
-func (r *routing) follow(ctx context.Context) error {
+// follow follows the routes over the sessions of the graph, and makes the parts of the summary. before
+// is nil or the results for the same sessions and priority.
+func (r *routing) follow(ctx context.Context, before []*routes.Reachability) error {
 	r.graph.Preference = routes.MaxPreference - r.pods.priority
 	r.graph.Destinations = r.destinations()
 	var err error
-	if r.results, err = routes.Compute(ctx, &r.graph); err != nil {
+	if r.results, err = routes.Recompute(ctx, &r.graph, before); err != nil {
 		return err
 	}
 	r.reach = make([]*Reach, len(r.results))
@@ -324,6 +339,9 @@ func (r *routing) signature(g uint32, mesh int, edges []edge, externals [][]rout
 	number(r.asn.of(s.ASN), uint32(n.Adds(g)))
 	if n.SharesAddress(g) {
 		number(g + 1)
+	}
+	if r.apart != nil && r.apart.Test(uint(s.First[0])) {
+		b = append(b, 'a')
 	}
 	flags := func(set ...bool) {
 		var f byte

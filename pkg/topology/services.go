@@ -78,9 +78,6 @@ func (s *services) summarize(ctx context.Context) error {
 	kinds := map[string][][]routes.Sent{}
 	for _, one := range s.list {
 		part := ServiceRange{Field: one.Field, CIDR: one.CIDR.String(), Nodes: advertising}
-		if slices.ContainsFunc(s.summary, func(has ServiceRange) bool { return has.Field == part.Field && has.CIDR == part.CIDR }) {
-			continue
-		}
 		prefixes, all := s.prefixes(one)
 		carried := make([]bool, 2*len(outlets)) // of each outlet, by nodes that originate routes and others
 		for i := range carried {
@@ -256,16 +253,22 @@ func (s *services) reflected(p netip.Prefix) bool {
 
 // sent returns which sessions with external peers carry routes to a prefix.
 func (s *services) sent(ctx context.Context, p netip.Prefix, origins []bool, outlets []outlet) ([][]routes.Sent, error) {
+	one := s.shared(p, origins)
+	if !slices.ContainsFunc(outlets, func(o outlet) bool { return o.nodes[1] > 0 }) {
+		one.Passes = nil
+	}
+	return routes.Advertise(ctx, &s.routing.graph, one)
+}
+
+// shared returns the routes to a prefix that the nodes of origins originate.
+func (s *services) shared(p netip.Prefix, origins []bool) *routes.Shared {
 	r := s.routing
 	permitted, rejected := s.inPool(p)
-	one := &routes.Shared{Destination: r.destination(p, true), Origins: origins, Rejected: rejected}
-	if slices.ContainsFunc(outlets, func(o outlet) bool { return o.nodes[1] > 0 }) {
-		one.Passes = make([]bool, len(r.vertices))
-		for v := range r.vertices {
-			one.Passes[v] = permitted || r.graph.Vertices[v].Cluster != routes.NoCluster && s.reflected(p)
-		}
+	one := &routes.Shared{Destination: r.destination(p, true), Origins: origins, Passes: make([]bool, len(r.vertices)), Rejected: rejected}
+	for v := range r.vertices {
+		one.Passes[v] = permitted || r.graph.Vertices[v].Cluster != routes.NoCluster && s.reflected(p)
 	}
-	return routes.Advertise(ctx, &r.graph, one)
+	return one
 }
 
 // CarriesService returns a function that reports whether the session of a node with an external peer

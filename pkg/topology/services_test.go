@@ -138,6 +138,22 @@ func serviceTraps(t *testing.T) map[string]serviceTrap {
 			},
 			"[serviceLoadBalancerIPs 10.1.0.0/28: 1 nodes, 1 sessions; ]",
 		},
+		"a range inside the network of the nodes takes their next hops": {
+			[]calico.Object{at(t, "a", "10.0.0.1/24", edge), at(t, "b", "10.0.0.2/24"), at(t, "c", "10.0.0.20/24"), router(), services("serviceClusterIPs", "10.0.0.0/29")},
+			"[serviceClusterIPs 10.0.0.0/29: 3 nodes, 1 sessions, 2 next hops [a b]; ]",
+		},
+		"a range around the network of the nodes, and one that is the network, do not": {
+			[]calico.Object{at(t, "a", "10.0.0.1/24", edge), at(t, "b", "10.0.0.2/24"), router(), services("serviceClusterIPs", "10.0.0.0/16", "10.0.0.0/24")},
+			"[serviceClusterIPs 10.0.0.0/16: 2 nodes, 1 sessions;  serviceClusterIPs 10.0.0.0/24: 2 nodes, 1 sessions; ]",
+		},
+		"a range around two networks takes the next hops between them": {
+			[]calico.Object{at(t, "a", "10.0.0.1/24", edge), at(t, "b", "10.0.1.2/24"), router(), services("serviceClusterIPs", "10.0.0.0/16")},
+			"[serviceClusterIPs 10.0.0.0/16: 2 nodes, 1 sessions, 2 next hops [a b]; ]",
+		},
+		"an excluded node learns the range": {
+			[]calico.Object{at(t, "a", "10.0.0.1/24", edge, excluded), at(t, "b", "10.0.0.2/24"), router(), services("serviceClusterIPs", "10.0.0.0/29")},
+			"[serviceClusterIPs 10.0.0.0/29: 1 nodes, 0 sessions, 2 next hops [a b]; ]",
+		},
 		"a list with an address without a mask is not used": {
 			[]calico.Object{named(t, "a", 1, edge), router(), services("serviceClusterIPs", "10.96.0.0/12", "10.96.0.1")}, "[]",
 		},

@@ -57,7 +57,7 @@ func (t *Topology) summarize(before *Topology, programming *programming, scopes 
 	}
 	needs := programming.needsBGP
 	s.Routes = share(old.Routes, t.routes(before, needs))
-	s.ServiceRanges = share(old.ServiceRanges, &PerFamily[[]ServiceRange]{t.services[0].summary, t.services[1].summary})
+	s.ServiceRanges = share(old.ServiceRanges, &PerFamily[[]ServiceRange]{t.serviceRanges(calico.IPv4), t.serviceRanges(calico.IPv6)})
 	s.ClusterRoutes = share(old.ClusterRoutes, t.clusterRoutes(programming, scopes))
 	peersSame := t.summarizePeers(s, before)
 	switch {
@@ -100,7 +100,7 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	if before != nil {
 		old, was = before.summary.BGPPeers, before.sessions.Peerings
 	}
-	sameNodes := before != nil && t.index.Speakers == before.index.Speakers
+	differs := t.sessionsDiffer(before)
 	type entry struct {
 		name string
 		part *BGPPeer
@@ -112,7 +112,7 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 			k++
 		}
 		sessions := t.sessionsOf(i)
-		if sameNodes && k < len(was) && was[k] == r && before.sessionsOf(k) == sessions {
+		if k < len(was) && was[k] == r && before.sessionsOf(k) == sessions && !differs(r) {
 			kept++
 			continue
 		}
@@ -144,6 +144,17 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 		})
 	}
 	return false
+}
+
+// sessionsDiffer returns a function that reports whether the nodes of a peering, or its sessions with
+// external peers, may differ from those before. before may be nil.
+func (t *Topology) sessionsDiffer(before *Topology) func(*sessions.Peering) bool {
+	if before == nil || t.index.Speakers != before.index.Speakers {
+		return func(*sessions.Peering) bool { return true }
+	}
+	now, was := t.sessions.Networks, before.sessions.Networks
+	a, b := now[calico.IPv4].ExternalsDiffer(was[calico.IPv4]), now[calico.IPv6].ExternalsDiffer(was[calico.IPv6])
+	return func(p *sessions.Peering) bool { return a(p) || b(p) }
 }
 
 // sessionsOf returns the number of sessions with at least one half-session that the
@@ -280,6 +291,9 @@ func (t *Topology) peerPart(r *sessions.Peering, sessions int) *BGPPeer {
 	if p.PeerSelector == "" && p.PeerAddress.IsValid() {
 		b.Address = new(p.PeerAddress.String())
 		b.Port, b.ASNumber = setNumber(int(p.PeerPort)), setNumber(int(p.ASNumber))
+	}
+	for _, n := range t.sessions.Networks {
+		b.ExternalSessions += n.ExternalSessions(r)
 	}
 	b.LocalNodes = int(r.Local.IntersectionCardinality(t.index.Speakers))
 	b.RemoteNodes = int(r.Remote.IntersectionCardinality(t.index.Speakers))

@@ -280,8 +280,9 @@ type Routes struct {
 	// peers, both results are equal.
 	WithoutTransit *Reach `json:"withoutTransit"`
 	// WithASPaths assumes the same as WithTransit, but that external peers keep the AS numbers
-	// that nodes prepended. A node drops a route in whose AS path its own AS number is more often
-	// than numAllowedLocalASNumbers permits.
+	// that nodes prepended and, over eBGP, set their own address as next hop. A node drops a route in
+	// whose AS path its own AS number is more often than numAllowedLocalASNumbers permits. A router
+	// does not unpack what BIRD sends to it through an IPIP tunnel, so such a route is missing.
 	WithASPaths *Reach `json:"withASPaths"`
 	// KnownTransit holds a reading for each list of TransitPeers that Compute was given:
 	// of the external peers in WithTransit, only those in the list pass routes on.
@@ -337,6 +338,10 @@ type ServiceRange struct {
 	// BGPFilters decide, and for addresses of single Services where these have endpoints. It is
 	// null if BGPFilters distinguish too many parts of the ranges.
 	Sessions *int `json:"sessions"`
+	// NextHops is the nodes whose address some other node resolves, as a next hop, through its route to
+	// the range, so that it drops packets to the pods: the address is in the range, and not in a network
+	// of that node's interface that is as small as the range.
+	NextHops NodeSet `json:"nextHops"`
 }
 
 // SinglePoint is a node, zone or external peer whose loss would isolate nodes: all
@@ -597,8 +602,11 @@ type BGPPeer struct {
 	// LocalNodes and RemoteNodes count the nodes with a BGP address on each side.
 	LocalNodes  int `json:"localNodes"`
 	RemoteNodes int `json:"remoteNodes"`
-	// Sessions counts the sessions between nodes of the state.
-	Sessions int `json:"sessions"`
+	// Sessions counts the sessions between nodes of the state. ExternalSessions counts those with an
+	// external peer that come up if it has half-sessions back: one that several BGPPeers configure
+	// counts for the first of them, by name.
+	Sessions         int `json:"sessions"`
+	ExternalSessions int `json:"externalSessions"`
 	// RestartTime and KeepaliveTime are in seconds, as in TimerGroup.
 	RestartTime   int `json:"restartTimeSeconds"`
 	KeepaliveTime int `json:"keepaliveTimeSeconds"`

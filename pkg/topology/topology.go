@@ -107,23 +107,28 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	if before != nil {
 		sessionsBefore = before.sessions
 	}
-	var same bool
+	var reuse sessions.Reuse
 	var err error
-	if t.sessions, same, err = sessions.Compute(ctx, t.index, s, sessionsBefore, t.transit); err != nil {
+	if t.sessions, reuse, err = sessions.Compute(ctx, t.index, s, sessionsBefore, t.transit); err != nil {
 		return err
 	}
 	t.allocations = newAllocations(s, before)
 	scopes := t.felixScopes()
 	programming := t.newProgramming(scopes)
 	t.needs = programming.needs
-	if same {
+	switch reuse {
+	case sessions.ReuseNetworks:
 		t.networks, t.tallies, t.waiting = before.networks, before.tallies, before.waiting
-		for _, f := range calico.Families {
-			if t.routings[f], err = before.routings[f].with(ctx, t.podPrefixes(f, programming.needsBGP)); err != nil {
-				return err
-			}
+		err = t.follow(ctx, before, programming.needsBGP)
+	case sessions.ReuseSessions:
+		t.tallies, t.waiting = before.tallies, before.waiting
+		if err = t.refilter(ctx); err == nil {
+			err = t.follow(ctx, before, programming.needsBGP)
 		}
-	} else if err := t.connect(ctx, programming.needsBGP); err != nil {
+	case sessions.ReuseParts:
+		err = t.connect(ctx, programming.needsBGP)
+	}
+	if err != nil {
 		return err
 	}
 	for _, f := range calico.Families {
@@ -151,6 +156,34 @@ func selectorsOf(s *state.Snapshot) func(string) bool {
 		used[c.NodeSelector] = true
 	}
 	return func(selector string) bool { return used[selector] }
+}
+
+// refilter sets the networks with other rules of BGPFilters. Of what is counted, the rules decide only
+// which ambiguous half-sessions conflict.
+func (t *Topology) refilter(ctx context.Context) error {
+	for _, f := range calico.Families {
+		t.networks[f] = &network{t.sessions.Networks[f]}
+		if !slices.Contains(t.tallies[f].Ambiguous.Fields, "filters") {
+			continue
+		}
+		var err error
+		if t.tallies[f], err = t.networks[f].count(ctx, len(t.sessions.Peerings)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow sets the routings of the same sessions as before. needs reports whether pods of an IPPool need
+// BGP.
+func (t *Topology) follow(ctx context.Context, before *Topology, needs func(*calico.IPPool) bool) error {
+	for _, f := range calico.Families {
+		var err error
+		if t.routings[f], err = before.routings[f].with(ctx, t.networks[f], t.podPrefixes(f, needs)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // connect counts the sessions and computes the routes. needs reports whether pods of an IPPool

@@ -47,8 +47,8 @@ import data.policies.lib.text
 
 # METADATA
 # description: |
-#   External peers whose last session is removed. The size is their number. It reads the BGPPeers: a
-#   session is a node that a BGPPeer connects with the address of a router.
+#   External peers that lose their last session, for whatever reason: a BGPPeer changes, a label or an
+#   address of a node, or another BGPPeer takes over the connection. The size is their number.
 violation contains {
 	"id": "external-peers",
 	"size": count(addresses),
@@ -56,7 +56,8 @@ violation contains {
 		"external peers lose their last session, and receive no routes of the cluster: ",
 		text.listed(count(addresses), "external peer", addresses),
 		sprintf(", %s before and 0 after; ", [text.counted(sessions, "session")]),
-		"keep a BGPPeer that connects nodes with each router, or move traffic from outside to other routers first",
+		"keep for each router a BGPPeer that selects a node with an address, ",
+		"or move traffic from outside to other routers first",
 	]),
 	"details": {"externalPeers": addresses, "sessionsBefore": sessions, "sessionsAfter": 0},
 	"objects": [objects.selecting(name, input.before.bgpPeers[name]) |
@@ -65,7 +66,7 @@ violation contains {
 } if {
 	count(_lost_peers) > 0
 	addresses := sort({peer.address | some peer in _lost_peers})
-	sessions := sum([peer.localNodes | some peer in _lost_peers])
+	sessions := sum([peer.externalSessions | some peer in _lost_peers])
 }
 
 # METADATA
@@ -125,30 +126,24 @@ violation contains {
 	count(lost) > 0
 }
 
-# BGPPeers that connected nodes with an external peer to whose address no BGPPeer connects nodes now.
+# BGPPeers with sessions with an external peer that has none now.
 _lost_peers[name] := peer if {
 	some name, peer in input.before.bgpPeers
-	_connects(peer)
+	peer.externalSessions > 0
 	not _same(name, peer)
 	not peer.address in _addresses
 }
 
+# Cheaper than _addresses for most BGPPeers.
 _same(name, peer) if {
 	now := input.state.bgpPeers[name]
 	now.address == peer.address
-	_connects(now)
-}
-
-_connects(peer) if {
-	peer.scope == "external"
-	peer.localNodes > 0
-	peer.address != null
-	peer.unusable == null
+	now.externalSessions > 0
 }
 
 _addresses contains peer.address if {
 	some peer in input.state.bgpPeers
-	_connects(peer)
+	peer.externalSessions > 0
 }
 
 _covered(cidr, ranges) if {

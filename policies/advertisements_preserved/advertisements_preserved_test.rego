@@ -29,8 +29,6 @@ test_success_fewer_nodes if {
 
 test_success_no_node_had_a_session if {
 	_violations({"bgpPeers": {"a": _peer("192.0.2.1", 0)}}, {}) == set()
-	unusable := object.union(_peer("127.0.0.1", 3), {"unusable": "a loopback address"})
-	_violations({"bgpPeers": {"a": unusable}}, {}) == set()
 }
 
 test_success_a_bgppeer_between_nodes if {
@@ -43,8 +41,8 @@ test_fail_the_bgppeers_of_a_router_are_deleted if {
 		"size": 1,
 		"msg": concat("", [
 			"external peers lose their last session, and receive no routes of the cluster: 1 external peer ",
-			"(192.0.2.1), 3 sessions before and 0 after; keep a BGPPeer that connects nodes with each router, ",
-			"or move traffic from outside to other routers first",
+			"(192.0.2.1), 3 sessions before and 0 after; keep for each router a BGPPeer that selects a node with ",
+			"an address, or move traffic from outside to other routers first",
 		]),
 		"details": {"externalPeers": ["192.0.2.1"], "sessionsBefore": 3, "sessionsAfter": 0},
 		"objects": [{"kind": "BGPPeer", "name": "a", "fields": ["spec.nodeSelector", "spec.peerIP"]}],
@@ -64,6 +62,11 @@ test_fail_two_routers_at_once if {
 test_fail_a_bgppeer_gets_another_address if {
 	some violation in _violations({"bgpPeers": {"a": _peer("192.0.2.1", 3)}}, {"bgpPeers": {"a": _peer("192.0.2.2", 3)}})
 	violation.details.externalPeers == ["192.0.2.1"]
+}
+
+test_fail_the_bgppeer_stays_and_its_nodes_lose_their_sessions if {
+	some violation in _violations({"bgpPeers": {"a": _peer("192.0.2.1", 3)}}, {"bgpPeers": {"a": _peer("192.0.2.1", 0)}})
+	violation.details == {"externalPeers": ["192.0.2.1"], "sessionsBefore": 3, "sessionsAfter": 0}
 }
 
 # Ranges.
@@ -143,17 +146,25 @@ test_fail_both_families if {
 
 _two_routers := {"bgpPeers": {"a": _peer("192.0.2.1", 3), "b": _peer("192.0.2.2", 3)}}
 
-_peer(address, nodes) := object.union(testing.to_reflectors, {
+_peer(address, sessions) := object.union(testing.to_reflectors, {
 	"spec": {"nodeSelector": "has(edge)", "peerIP": address, "peerSelector": ""},
 	"scope": "external",
 	"address": address,
-	"unusable": null,
-	"localNodes": nodes,
+	"localNodes": 3,
+	"externalSessions": sessions,
 })
 
 _ranged(ranges) := {"serviceRanges": {"IPv4": ranges, "IPv6": []}}
 
-_range(cidr, nodes, sessions) := {"field": "serviceLoadBalancerIPs", "cidr": cidr, "nodes": nodes, "sessions": sessions}
+_range(cidr, nodes, sessions) := {
+	"field": "serviceLoadBalancerIPs",
+	"cidr": cidr,
+	"nodes": nodes,
+	"sessions": sessions,
+	"nextHops": _no_nodes,
+}
+
+_no_nodes := {"nodes": 0, "sample": [], "members": "none"}
 
 _configuration := {"kind": "BGPConfiguration", "name": "default", "fields": ["spec.serviceLoadBalancerIPs"]}
 

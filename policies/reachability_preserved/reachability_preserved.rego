@@ -3,14 +3,16 @@
 # description: |
 #   Finds isolated nodes and pairs of nodes without routes to each other's pods, in each
 #   address family in which pod traffic between nodes needs BGP. It also finds IPPools
-#   that Calico does not export to BGP although they need it, and nodes without an
-#   address for BGP.
+#   that Calico does not export to BGP although they need it, nodes without an
+#   address for BGP, and nodes whose address is in a range of addresses of Services, so that
+#   other nodes drop packets to their pods.
 #
 #   Pods on nodes without routes cannot reach each other. BGPFilters, AS paths and well-known
 #   communities decide which routes pass a session. Objects do not show whether
 #   external peers pass routes on between nodes. A change must make nothing worse if all
 #   of them do, and if only those in the parameter transitPeers do. It also warns if a change
-#   makes routes worse if all of them do and keep the AS numbers of nodes in AS paths.
+#   makes routes worse if all of them do and keep the AS numbers of nodes in AS paths and, over
+#   eBGP, set their own address as next hop: they do not unpack the IPIP tunnels of BIRD.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
 #     description: bgpguard, reachability-preserved
@@ -43,7 +45,9 @@
 #     5. Read the rules of the BGPFilters in the BGPPeers: none may reject prefixes of the IPPools between
 #        nodes. Nodes of one AS behind external peers need `numAllowedLocalASNumbers: 1`, or external peers that
 #        replace AS numbers: then set `asOverride`.
-#     6. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
+#     6. Keep addresses of nodes out of serviceClusterIPs, serviceExternalIPs and serviceLoadBalancerIPs.
+#        BIRD resolves the next hop of a route by the longest prefix, and has a route to each range.
+#     7. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
 #        `transitPeers`. If the IPPools need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
 #   loosens: {transitPeers: more, asOverride: true}
 #   parameters:
@@ -54,8 +58,8 @@
 #         type: boolean
 #         description: |
 #           External peers replace or remove the AS numbers of nodes in AS paths, so that nodes
-#           of one AS accept routes of each other through them. If it is false, bgpguard warns
-#           of a change that makes routes worse if external peers keep AS paths.
+#           of one AS accept routes of each other through them, and keep next hops. If it is
+#           false, bgpguard warns of a change that makes routes worse if they do neither.
 #         default: false
 #       transitPeers:
 #         type: array
@@ -143,6 +147,42 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 	}
 }
 
+# METADATA
+# description: |
+#   Nodes whose address other nodes resolve, as a next hop, through a route to a range of addresses of
+#   Services. The size is their number.
+violation contains object.union(found, transit.assumption(need.assumes)) if {
+	_bgp.enabled
+	some family, needs in _needs
+	some need in needs
+	some range in input.state.serviceRanges[family]
+	nodes := range.nextHops
+	nodes.nodes > 0
+	found := {
+		"id": sprintf("%s/next-hops/%s/%s", [family, range.field, range.cidr]),
+		"size": nodes.nodes,
+		"members": [nodes.members],
+		"msg": concat("", [
+			sprintf("next hops in a range of addresses of Services: %s have an %s address in %s of %s, ", [
+				text.listed_of(nodes.nodes, input.state.nodes.total, "node", nodes.sample),
+				family,
+				range.cidr,
+				range.field,
+			]),
+			"so other nodes resolve them through their route to the range and drop packets to the pods of these nodes; ",
+			"use a range without addresses of nodes",
+		]),
+		"details": {
+			"family": family,
+			"range": range.cidr,
+			"field": range.field,
+			"nodes": nodes.nodes,
+			"sample": nodes.sample,
+		},
+		"objects": objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [range.field])]),
+	}
+}
+
 _without_route(family, reading) := object.union(found, {"msg": concat("; ", parts)}) if {
 	found := _pairs_without(family, reading.reach)
 	parts := [part |
@@ -150,6 +190,7 @@ _without_route(family, reading) := object.union(found, {"msg": concat("; ", part
 			_message(found.details),
 			_remedy(found.details),
 			_external(reading, found.details),
+			_tunnels(reading, found.details),
 			_disabled(family),
 			_broken(family),
 		]
@@ -188,7 +229,7 @@ _kept(_) := [] if input.parameters.asOverride
 
 _kept(routes) := [{"reach": routes.withASPaths, "assumes": [_keep]}] if not input.parameters.asOverride
 
-_keep := "external peers keep the AS numbers of nodes in AS paths"
+_keep := "external peers keep AS paths and set their own address as next hop"
 
 _advice(reading) := {"advisory": true} if _keep in reading.assumes
 
@@ -324,6 +365,28 @@ _external(reading, details) := concat("", [
 } else := "" if {
 	_keep in reading.assumes
 }
+
+# IPPools whose packets BIRD sends through a tunnel to the next hop, if a reading without that makes a
+# difference.
+_tunnels(reading, details) := concat("", [
+	"routers do not unpack IPIP: if they set their own address as next hop, set ipipMode: CrossSubnet in ",
+	text.listed(count(_tunnelled), "IPPool", _tunnelled),
+	", or connect the nodes with each other",
+]) if {
+	_keep in reading.assumes
+	details.family == "IPv4"
+	input.state.routes.IPv4.withTransit.withoutRoute.pairs < details.withoutRoute
+	count(_tunnelled) > 0
+} else := ""
+
+_tunnelled := [name |
+	ipip := input.state.clusterRoutes.ipip
+	input.state.clusterRoutes.version != null
+	ipip.bird
+	not ipip.felix
+	some name in ipip.pools
+	input.state.ipPools[name].spec.ipipMode == "Always"
+]
 
 # The reading with transit, if it makes a difference.
 _with_transit(details) := concat("", [

@@ -105,6 +105,47 @@ test_fail_partitions_with_a_cause if {
 	]))
 }
 
+test_fail_addresses_of_nodes_in_a_range_of_services if {
+	_violations(_ranged({"nodes": 2, "sample": ["node-8", "node-9"], "members": "hops"})) == {{
+		"id": "IPv4/next-hops/serviceExternalIPs/10.0.0.0/28",
+		"size": 2,
+		"members": ["hops"],
+		"msg": concat("", [
+			"next hops in a range of addresses of Services: 2 of 10 nodes (node-8, node-9) have an IPv4 address in ",
+			"10.0.0.0/28 of serviceExternalIPs, so other nodes resolve them through their route to the range and drop ",
+			"packets to the pods of these nodes; use a range without addresses of nodes",
+		]),
+		"details": {
+			"family": "IPv4",
+			"range": "10.0.0.0/28",
+			"field": "serviceExternalIPs",
+			"nodes": 2,
+			"sample": ["node-8", "node-9"],
+		},
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.serviceExternalIPs"]}],
+	}}
+}
+
+test_success_a_range_without_addresses_of_nodes if {
+	_violations(_ranged({"nodes": 0, "sample": [], "members": "hops"})) == set()
+}
+
+test_success_addresses_in_a_range_without_bird if {
+	patch := object.union(
+		_ranged({"nodes": 2, "sample": ["node-8", "node-9"], "members": "hops"}),
+		{"bgp": {"enabled": false, "installation": "default", "deleting": false}},
+	)
+	_violations(patch) == set()
+}
+
+_ranged(hops) := {"serviceRanges": {"IPv4": [{
+	"field": "serviceExternalIPs",
+	"cidr": "10.0.0.0/28",
+	"nodes": 10,
+	"sessions": 0,
+	"nextHops": hops,
+}]}}
+
 _shared := {
 	"shared": {"nodes": 2},
 	"sharedAddresses": [{"address": "10.0.0.8", "nodes": 2, "sample": ["node-8", "node-9"]}],
@@ -369,11 +410,24 @@ _found(patch, transit_peers) := found if {
 test_fail_external_peers_keep_as_paths if {
 	patch := {"routes": {"IPv4": {"withASPaths": _two_isolated}}}
 	_violations(patch) == set()
-	some violation in _assuming(patch, [], "external peers keep the AS numbers of nodes in AS paths")
+	some violation in _assuming(patch, [], "external peers keep AS paths and set their own address as next hop")
 	endswith(violation.msg, concat("", [
 		"; nodes drop routes that hold their own AS number in the AS path: set numAllowedLocalASNumbers in the ",
 		"BGPPeers of external peers, or the parameter asOverride if external peers replace AS numbers (then 0 ",
 		"pairs without routes)",
+	]))
+}
+
+test_fail_ipip_tunnels_end_at_routers if {
+	patch := {
+		"routes": {"IPv4": {"withASPaths": _two_isolated}},
+		"clusterRoutes": {"ipip": {"bird": true, "felix": false, "pools": ["pods", "cross"]}, "version": "3.32"},
+		"ipPools": {"pods": {"spec": {"ipipMode": "Always"}}, "cross": {"spec": {"ipipMode": "CrossSubnet"}}},
+	}
+	some violation in _assuming(patch, [], "external peers keep AS paths and set their own address as next hop")
+	endswith(violation.msg, concat("", [
+		"; routers do not unpack IPIP: if they set their own address as next hop, set ipipMode: CrossSubnet in ",
+		"1 IPPool (pods), or connect the nodes with each other",
 	]))
 }
 
@@ -385,7 +439,7 @@ test_success_external_peers_replace_as_numbers if {
 
 test_fail_as_paths_make_no_difference if {
 	reading := {"withTransit": _two_isolated, "withASPaths": _two_isolated}
-	assumption := "external peers keep the AS numbers of nodes in AS paths"
+	assumption := "external peers keep AS paths and set their own address as next hop"
 	some violation in _assuming({"routes": {"IPv4": reading}}, [], assumption)
 	not contains(violation.msg, "AS path")
 }

@@ -117,6 +117,7 @@ to_reflectors := {
 	"port": null,
 	"asNumber": null,
 	"localNodes": 7,
+	"externalSessions": 0,
 	"remoteNodes": 3,
 	"sessions": 21,
 	"restartTimeSeconds": 120,

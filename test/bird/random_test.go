@@ -5,7 +5,6 @@ package bird
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -31,19 +30,11 @@ func compareRandomly(t *testing.T, states int, stream uint64, state func(*rand.R
 			w.addRouters(t)
 			c := start(t, w.nodes, Options{})
 			w.await(t, c)
-			if len(w.topology.Frozen()) == 0 && !acceptsOwnASNumber(w) {
+			if len(w.topology.Frozen()) == 0 {
 				w.awaitRoutes(t, c)
 			}
 		})
 	}
-}
-
-// acceptsOwnASNumber reports whether nodes accept their own AS number in a path. They then have routes that come back to
-// them, which the prediction of attributes does not contain.
-func acceptsOwnASNumber(w *world) bool {
-	return slices.ContainsFunc(w.nodes, func(n Node) bool {
-		return slices.ContainsFunc(n.HalfSessions, func(h topology.HalfSession) bool { return h.NumAllowedLocalASNumbers > 0 })
-	})
 }
 
 // TestRandomStates compares BIRD with the prediction in random states.

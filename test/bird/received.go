@@ -23,12 +23,16 @@ type Route struct {
 	Path []uint32
 	// Communities are standard and large ones, sorted as text.
 	Communities []string
+	// Dropping reports that BIRD drops packets over the next hop. It is nil in a prediction that leaves it
+	// open, and for a router.
+	Dropping *bool
 }
 
 // fits reports whether a route is as a prediction says.
 func (r *Route) fits(p *Route) bool {
 	return r.Prefix == p.Prefix && r.Sender == p.Sender && (!p.NextHop.IsValid() || r.NextHop == p.NextHop) &&
-		slices.EqualFunc(r.Path, p.Path, func(a, b uint32) bool { return a == b || b == 0 }) && slices.Equal(r.Communities, p.Communities)
+		slices.EqualFunc(r.Path, p.Path, func(a, b uint32) bool { return a == b || b == 0 }) && slices.Equal(r.Communities, p.Communities) &&
+		(p.Dropping == nil || *r.Dropping == *p.Dropping)
 }
 
 // extends reports whether a route has all AS numbers of a prediction from the same session, and more. Predictions leave such
@@ -50,7 +54,11 @@ func (r *Route) extends(p *Route) bool {
 
 // String returns the route on one line.
 func (r *Route) String() string {
-	return fmt.Sprintf("%s from %s, next hop %s, AS path %v, communities %v", r.Prefix, r.Sender, r.NextHop, r.Path, r.Communities)
+	text := fmt.Sprintf("%s from %s, next hop %s, AS path %v, communities %v", r.Prefix, r.Sender, r.NextHop, r.Path, r.Communities)
+	if r.Dropping != nil {
+		text += fmt.Sprintf(", dropping packets %v", *r.Dropping)
+	}
+	return text
 }
 
 // askAttributes is the command for the routes that BIRD learned by BGP, with their attributes.
@@ -69,13 +77,14 @@ func parseRoutes(lines []string, senders map[string]string) ([]Route, error) {
 			if first, err := netip.ParsePrefix(strings.Fields(line)[0]); err == nil {
 				prefix = first
 			}
-			_, rest, _ := strings.Cut(line, "[")
+			destination, rest, _ := strings.Cut(line, "[")
 			protocol := strings.Fields(rest)[0]
 			sender, ok := senders[protocol]
 			if !ok {
 				return nil, fmt.Errorf("a route of an unknown protocol: %q", line)
 			}
-			out = append(out, Route{Prefix: prefix, Sender: sender})
+			dropping := slices.ContainsFunc(strings.Fields(destination), func(word string) bool { return word == "blackhole" || word == "unreachable" })
+			out = append(out, Route{Prefix: prefix, Sender: sender, Dropping: &dropping})
 		case !attribute || len(out) == 0:
 		case key == "BGP.next_hop":
 			address, err := netip.ParseAddr(strings.Fields(value)[0]) // bird6 adds the link-local address.
@@ -134,14 +143,36 @@ func (n *Node) senders() map[string]string {
 
 // Expectation is the predicted routes of one speaker.
 type Expectation struct {
+	// Own is the block of its pods, and Numbers are its AS numbers. Both are empty for a router.
+	Own     netip.Prefix
+	Numbers []uint32
 	// Routes are those to pods.
 	Routes []Route
 	// Certain reports for each of Routes that it must be there. A router has only the best route of a sender, so of
 	// several it may have any.
 	Certain []bool
-	// Services are the routes to ranges of addresses of Services, of which only prefix and sender are predicted. They
-	// are nil for a node: it is not compared.
+	// Services are the routes of a router to ranges of addresses of Services, of which only prefix and sender are
+	// predicted. They are nil for a node.
 	Services []Route
+	// Learned reports for the ranges whether a node has routes of other nodes. It is nil for a router.
+	Learned map[netip.Prefix]bool
+}
+
+// comesBack reports whether a node may have the route because it sent it: its own AS number is in the path, and before that
+// the route had a path with which the node has it. Predictions omit such routes.
+func (e *Expectation) comesBack(r *Route) bool {
+	for i, asn := range r.Path {
+		if !slices.Contains(e.Numbers, asn) {
+			continue
+		}
+		rest := r.Path[i+1:]
+		if len(rest) == 0 && r.Prefix == e.Own || slices.ContainsFunc(e.Routes, func(p Route) bool {
+			return p.Prefix == r.Prefix && slices.EqualFunc(rest, p.Path, func(a, b uint32) bool { return a == b || b == 0 })
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // expectation predicts the routes of the nodes and routers.
@@ -188,7 +219,16 @@ func (e *expectation) ofNode(ctx context.Context, n *Node, out map[Speaker]*Expe
 	}
 	for i := range tables {
 		f := familyOf(tables[i].Family)
-		one := &Expectation{Routes: e.routes(&tables[i], f, n.Name)}
+		one := &Expectation{Own: n.Pods[f], Routes: e.routes(&tables[i], f, n.Name)}
+		for _, h := range n.HalfSessions {
+			one.Numbers = append(one.Numbers, h.LocalASN)
+		}
+		one.Learned = map[netip.Prefix]bool{}
+		for _, r := range tables[i].Services {
+			if prefix := netip.MustParsePrefix(r.CIDR); !r.Single {
+				one.Learned[prefix] = one.Learned[prefix] || r.Nodes.Nodes > 0
+			}
+		}
 		one.Certain = make([]bool, len(one.Routes))
 		for k := range one.Certain {
 			one.Certain[k] = true
@@ -271,7 +311,11 @@ func (e *expectation) routes(table *topology.RouteTable, f calico.Family, receiv
 			}
 			for _, sender := range senders {
 				if sender != receiver && (sender == origin) == (g.From.Kind == topology.FromOrigin) {
-					out = append(out, e.route(g, f, block, origin, sender))
+					r := e.route(g, f, block, origin, sender)
+					if e.byName[receiver].Router != nil {
+						r.Dropping = nil
+					}
+					out = append(out, r)
 				}
 			}
 		}
@@ -293,6 +337,10 @@ func (e *expectation) route(g *topology.RouteGroup, f calico.Family, block netip
 		r.NextHop = e.byName[origin].Address[f]
 	case topology.NextHopSender:
 		r.NextHop = e.byName[sender].Address[f]
+	}
+	hops := map[string]int{topology.NextHopOrigin: g.Origins.Nodes, topology.NextHopSender: g.From.Nodes.Nodes}[g.NextHop.Kind]
+	if dropping := g.NextHop.Unusable > 0; !dropping || g.NextHop.Unusable == hops {
+		r.Dropping = &dropping
 	}
 	return r
 }
@@ -317,25 +365,32 @@ func (e *Expectation) Differences(seen []Route) []string {
 			out = append(out, "predicted and not there: "+p.String())
 		}
 	}
+	for prefix, want := range e.Learned {
+		got := slices.ContainsFunc(seen, func(r Route) bool {
+			return r.Prefix == prefix && !slices.ContainsFunc(r.Path, func(asn uint32) bool { return slices.Contains(e.Numbers, asn) })
+		})
+		if got && !want || want && !slices.ContainsFunc(seen, func(r Route) bool { return r.Prefix == prefix }) {
+			out = append(out, fmt.Sprintf("routes of other nodes to %s: %v, predicted %v", prefix, got, want))
+		}
+	}
 	services := slices.Clone(e.Services)
 	in := func(networks [2]netip.Prefix, r *Route) bool {
 		return slices.ContainsFunc(networks[:], func(p netip.Prefix) bool { return p.Contains(r.Prefix.Addr()) })
 	}
 	for i := range seen {
 		r := &seen[i]
-		if in(linkNetworks, r) {
-			continue // A rule that accepts all routes also lets these out.
+		if k := slices.IndexFunc(services, func(p Route) bool { return p.Prefix == r.Prefix && p.Sender == r.Sender }); k >= 0 {
+			services = slices.Delete(services, k, k+1)
+			continue
 		}
 		if !in(podNetworks, r) {
-			k := slices.IndexFunc(services, func(p Route) bool { return p.Prefix == r.Prefix && p.Sender == r.Sender })
-			if k >= 0 {
-				services = slices.Delete(services, k, k+1)
-			} else if e.Services != nil {
+			// A rule that accepts all routes also lets the networks of the link out.
+			if e.Services != nil && !in(linkNetworks, r) {
 				out = append(out, "there and not predicted: "+r.String())
 			}
 			continue
 		}
-		if !slices.ContainsFunc(e.Routes, func(p Route) bool { return r.fits(&p) || r.extends(&p) }) {
+		if !slices.ContainsFunc(e.Routes, func(p Route) bool { return r.fits(&p) || r.extends(&p) }) && !e.comesBack(r) {
 			out = append(out, "there and not predicted: "+r.String())
 		}
 	}

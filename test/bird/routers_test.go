@@ -66,6 +66,12 @@ func TestRouters(t *testing.T) {
 			node(1, reflector, clusterID("244.0.0.1")), nodes(2, 4), filter(spec{"action": "Reject", "source": "RemotePeers"})),
 		"a reflector that sets the next hop": objects(noMesh(), node(1, reflector, clusterID("244.0.0.1")), nodes(2, 4),
 			between("self", "all()", "has(reflector)", spec{"nextHopMode": "Self"}), router("tor", "all()", "10.192.9.9", nil)),
+		"addresses of nodes in a range of addresses of Services": objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", nil),
+			configuration(spec{"serviceClusterIPs": ranges("10.192.0.0/24")})),
+		"addresses of some nodes in it, of which one is excluded": objects(toReflectors(), node(1, reflector, clusterID("244.0.0.1")), node(2), node(9),
+			node(3, excluded), configuration(spec{"nodeToNodeMeshEnabled": false, "serviceClusterIPs": ranges("10.192.0.0/29")})),
+		"a range around the network of the nodes":  objects(nodes(1, 3), configuration(spec{"serviceClusterIPs": ranges("10.0.0.0/8")})),
+		"a range that is the network of the nodes": objects(nodes(1, 3), configuration(spec{"serviceClusterIPs": ranges("10.192.0.0/16")})),
 		"racks with an AS number each, and a router that learns their next hops": objects(noMesh(),
 			node(1, label("rack", "a"), asNumber(65001)), node(2, label("rack", "b"), asNumber(65002)),
 			between("ab", "rack == 'a'", "rack == 'b'"), router("tor", "rack == 'b'", "10.192.9.9", spec{"nextHopMode": "Keep"})),
@@ -138,7 +144,7 @@ func routedState(r *rand.Rand) []object {
 	}
 	for _, field := range []string{"serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"} {
 		if r.IntN(2) == 0 {
-			settings[field] = []any{spec{"cidr": pick(r, "10.96.0.0/12", "10.1.0.0/24")}, spec{"cidr": "fd00:96::/112"}}
+			settings[field] = []any{spec{"cidr": pick(r, "10.96.0.0/12", "10.1.0.0/24", "10.192.0.0/24")}, spec{"cidr": "fd00:96::/112"}}
 		}
 	}
 	for i := range list {

@@ -116,6 +116,20 @@ func (a *addresses) at(address netip.Addr) []uint32 {
 	return a.nodes[from:to]
 }
 
+// Inside returns the nodes that have an address in a network, in order of these addresses.
+// O(log nodes). The list must not be changed.
+func (ix *Index) Inside(network netip.Prefix) []uint32 {
+	a := ix.addresses
+	from, _ := slices.BinarySearchFunc(a.list, network.Masked().Addr(), netip.Addr.Compare)
+	to, _ := slices.BinarySearchFunc(a.list[from:], network, func(one netip.Addr, network netip.Prefix) int {
+		if network.Contains(one) {
+			return -1
+		}
+		return 1
+	})
+	return a.nodes[from : from+to]
+}
+
 // others are the addresses of all nodes that are not for BGP, sorted. Several nodes may
 // have one.
 type others struct{ list []netip.Addr }

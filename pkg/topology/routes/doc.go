@@ -21,6 +21,8 @@
 //     section 9.2), unless it is a route reflector. A route reflector reflects routes
 //     from clients to all peers, and routes from other peers to clients (RFC 4456
 //     section 6).
+//   - A node does not send a route back over the session from which it has it (BIRD 1.6,
+//     proto/bgp/attrs.c).
 //   - A route reflector prepends its cluster ID to the cluster list of a route that it
 //     reflects. It drops a route whose list already contains its ID (RFC 4456
 //     section 8). BIRD checks this only on sessions with clients, and resets the
@@ -35,6 +37,8 @@
 //   - An external peer that passes routes on and receives the route passes it to every
 //     node that has a session with any such peer, without cluster list and, except in
 //     WithASPaths, without AS path.
+//   - In WithASPaths, routes that an eBGP external peer passes on are of no use to nodes that send
+//     packets through a tunnel to the next hop: Destination.Tunnelled.
 //   - The policies of a session reject routes, or change their attributes, by Destination:
 //     prefixes that all policies treat alike. A route with a well-known community is not
 //     passed on (RFC 1997).

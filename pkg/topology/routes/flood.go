@@ -23,6 +23,12 @@ type route struct {
 	learned learned
 	client  bool   // learned over iBGP from a client
 	asn     uint32 // the node's own AS number on the session over which it learned the route
+	// sender is the vertex of the node that sent the route, nobody if no node did. direct reports
+	// that this node is the source of the flood. barred is the vertex of the sender if the nodes of at
+	// cannot send it the route, and that may matter; else nobody.
+	sender int32
+	direct bool
+	barred int32
 	// clusters is the cluster list. path is the AS numbers that eBGP prepended. Both
 	// are sorted.
 	clusters []int
@@ -36,6 +42,10 @@ type route struct {
 	preference  uint32
 	trail       *trail // nil in Compute
 }
+
+// nobody is the sender of a route that an external peer sent, or that the node originates. It is no
+// vertex.
+const nobody = External
 
 // maxRoutes is the maximum number of paths of one route that the nodes of a vertex
 // advertise. Compute keeps the first paths, which are the shortest. In networks of
@@ -53,24 +63,26 @@ type flood struct {
 	observed    observed
 	parts       []int   // of each vertex, the number of its component
 	relays      []bool  // of each vertex
-	shared      *Shared // nil if one node originates the route
+	several     []bool  // of each vertex, whether its nodes have several AS numbers
+	shared      *Shared // nil for routes that all nodes originate and pass on
 
 	source   int32
 	got      []bool    // of each vertex, whether its nodes have the route
 	missing  int       // number of vertices of the source's component without the route
 	routes   [][]route // of each vertex; keep does not add a route that an earlier one covers
-	queue    []route   // routes to advertise
-	external []route   // the routes that the external peers pass on
-	trace    *trace    // nil in Compute
+	queue    []route   // routes to advertise, from next on
+	next     int
+	external []route // the routes that the external peers pass on
+	trace    *trace  // nil in Compute
 }
 
 func newFlood(g *Graph, reading Reading, d Destination) *flood {
 	f := &flood{
 		graph: g, reading: reading, destination: d, observed: d.observes(),
-		parts: g.components(reading), routes: make([][]route, len(g.Vertices)), relays: make([]bool, len(g.Vertices)),
+		parts: g.components(reading), routes: make([][]route, len(g.Vertices)), relays: make([]bool, len(g.Vertices)), several: make([]bool, len(g.Vertices)),
 	}
 	for i := range f.relays {
-		f.relays[i] = g.Vertices[i].relays(reading)
+		f.relays[i], f.several[i] = g.Vertices[i].relays(reading), g.Vertices[i].severalNumbers(reading)
 	}
 	return f
 }
@@ -80,7 +92,7 @@ func newFlood(g *Graph, reading Reading, d Destination) *flood {
 // route. run checks the context before it advertises a path, which is O(vertices).
 func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 	f.source, f.got, f.external = source, got, f.external[:0]
-	f.queue = f.queue[:0]
+	f.queue, f.next = f.queue[:0], 0
 	f.missing = 0
 	for _, part := range f.parts {
 		if part == f.parts[source] {
@@ -99,24 +111,59 @@ func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 
 // drain advertises all routes that are to be advertised, until no vertex is missing.
 func (f *flood) drain(ctx context.Context) error {
-	for len(f.queue) > 0 && (f.missing > 0 || f.trace != nil) {
+	for f.next < len(f.queue) && (f.missing > 0 || f.trace != nil) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := f.queue[0]
-		f.queue = f.queue[1:]
+		r := f.queue[f.next]
+		f.next++
 		f.advertise(&r)
 	}
 	return ctx.Err()
 }
 
-// receivers returns the number of nodes of a vertex that may receive the route: all
-// except the node that originates it.
-func (f *flood) receivers(v int32) int {
+// others returns the number of nodes of a vertex without the one that originates the route.
+func (f *flood) others(v int32) int {
 	if v == f.source {
 		return f.graph.Vertices[v].Nodes - 1
 	}
 	return f.graph.Vertices[v].Nodes
+}
+
+// receivers returns the number of nodes of a vertex to which a node may send its route: all except
+// the source, the node itself, and the node that sent it the route. BIRD sends no route back over the
+// session from which it has it (proto/bgp/attrs.c, bgp_import_control). These nodes differ, and the
+// sessions of all others of a vertex are the same. So a path over given vertices exists to each of
+// them or to none, and its number of receivers does not depend on which nodes it contains.
+func (f *flood) receivers(r *route, v int32) int {
+	out := f.others(v)
+	if v == r.at && (r.learned != locally || v != f.source) {
+		out--
+	}
+	if v == r.sender && !r.direct {
+		out--
+	}
+	return out
+}
+
+// findBarred sets barred. A node has the route that it sent: it needs the same route from another
+// sender only if it accepts its own AS number in the path or if policies or its several AS numbers
+// distinguish the two.
+func (f *flood) findBarred(r *route) {
+	r.barred = nobody
+	if !f.relays[r.at] || r.sender == nobody || r.direct || f.receivers(r, r.sender) > 0 {
+		return
+	}
+	for i := range f.graph.Vertices[r.at].Sessions {
+		s := &f.graph.Vertices[r.at].Sessions[i]
+		if s.To != r.sender {
+			continue
+		}
+		own := !s.Internal && s.PeerASN != Anonymous // The sender finds its own AS number.
+		if own && s.PeerAllowed > 0 || !own && (f.several[s.To] || f.observed.attributes()) {
+			r.barred = r.sender
+		}
+	}
 }
 
 // policy returns a policy for the destination by its number.
@@ -134,22 +181,17 @@ func (f *flood) advertise(r *route) {
 	}
 	v := &f.graph.Vertices[r.at]
 	reflected := r.clusters // the cluster list of the route as v reflects it
-	if v.Cluster != NoCluster && !slices.Contains(r.clusters, v.Cluster) {
-		reflected = slices.Sorted(slices.Values(append(slices.Clone(r.clusters), v.Cluster)))
+	if v.Cluster != NoCluster && r.learned == byIBGP {
+		if i, has := slices.BinarySearch(r.clusters, v.Cluster); !has {
+			reflected = slices.Concat(r.clusters[:i], []int{v.Cluster}, r.clusters[i:])
+		}
 	}
 	for i := range v.Sessions {
 		s := &v.Sessions[i]
-		receivers := f.receivers(s.To)
-		if s.To == r.at && (r.learned != locally || r.at != f.source) {
-			receivers-- // A node does not send routes to itself.
-		}
-		if f.trace.returns(r, s) {
-			receivers--
-		}
-		if receivers < 1 || !r.exported(s.Internal, s.Client, s.ASN, v.Cluster) {
+		if f.receivers(r, s.To) < 1 || !r.exported(s.Internal, s.Client, s.ASN, v.Cluster) {
 			continue
 		}
-		if !s.Internal && f.covered(r, s) {
+		if !s.Internal && f.sentBefore(r, s) {
 			continue
 		}
 		next := *r
@@ -175,7 +217,7 @@ func (f *flood) hand(r *route, v *Vertex) {
 		}
 		next := *r
 		next.at = External
-		if !f.send(&next, r, x.Internal, x.ASN, x.Policy, true) {
+		if !f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r)) {
 			continue
 		}
 		f.trace.passes(&next, r, x.Internal, x.ASN, NextHopDefault)
@@ -200,6 +242,7 @@ func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, pass
 		f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByCommunity})
 		return false
 	}
+	next.sender, next.direct = r.at, r.learned == locally && r.at == f.source
 	if !internal {
 		next.learned, next.clusters = byEBGP, nil
 		next.prepend(asn, f.observed.kept)
@@ -236,17 +279,31 @@ func (r *route) confined(internal bool) bool {
 		!internal && (slices.Contains(r.communities, NoExport) || slices.Contains(r.communities, NoExportSubconfed))
 }
 
-// covered reports whether the nodes at the other end of an eBGP session already have a
-// route that covers r after it is sent over the session. advertise calls it before it
+// sentBefore reports whether the nodes at the other end of an eBGP session already have
+// routes that cover r after it is sent over the session. advertise calls it before it
 // allocates the path, because most routes in a mesh of AS numbers are covered.
-func (f *flood) covered(r *route, s *Session) bool {
+func (f *flood) sentBefore(r *route, s *Session) bool {
 	if f.observed.any && (s.Policy > 0 || s.PeerPolicy > 0 || f.observed.path > 0 || f.observed.communities) {
 		return false
 	}
-	for i := range f.routes[s.To] {
-		if has := &f.routes[s.To][i]; has.learned == byEBGP && len(has.clusters) == 0 && subset(has.path, r.path) && (!f.observed.preference || has.preference == externalPreference) {
+	return f.covered(s.To, nobody, func(has *route) bool {
+		return has.learned == byEBGP && len(has.clusters) == 0 && subset(has.path, r.path) && (!f.observed.preference || has.preference == externalPreference)
+	})
+}
+
+// covered reports whether those routes of a vertex that satisfy covers reach all vertices but barred:
+// one that bars no other vertex, or two that bar different ones.
+func (f *flood) covered(v, barred int32, covers func(has *route) bool) bool {
+	other := nobody
+	for i := range f.routes[v] {
+		has := &f.routes[v][i]
+		if !covers(has) {
+			continue
+		}
+		if has.barred == nobody || has.barred == barred || other != nobody && other != has.barred {
 			return true
 		}
+		other = has.barred
 	}
 	return false
 }
@@ -312,12 +369,15 @@ func loops(path []uint32, asn uint32) int {
 // transfer sends a route from the external peers to all nodes that peer with one of them.
 func (f *flood) transfer(sent *route) {
 	for i := range f.graph.Vertices {
-		if f.receivers(int32(i)) < 1 {
+		if f.others(int32(i)) < 1 {
 			continue
 		}
 		for _, x := range f.graph.Vertices[i].externalIn(f.reading) {
+			if f.destination.Tunnelled && f.reading == WithASPaths && !x.Internal {
+				continue
+			}
 			r := *sent
-			r.at, r.learned, r.client, r.asn = int32(i), byEBGP, x.Client, x.ASN
+			r.at, r.learned, r.client, r.asn, r.sender, r.direct = int32(i), byEBGP, x.Client, x.ASN, nobody, false
 			if x.Internal {
 				r.learned = byIBGP
 			} else {
@@ -337,16 +397,18 @@ func (f *flood) transfer(sent *route) {
 	}
 }
 
-// keep adds a route to its vertex, unless a route of the vertex covers it.
+// keep adds a route to its vertex, unless routes of the vertex cover it.
 func (f *flood) keep(r *route) {
-	for i := range f.routes[r.at] {
-		if f.routes[r.at][i].covers(r) && f.sameAttributes(&f.routes[r.at][i], r) {
-			return
-		}
-	}
 	if !f.got[r.at] {
 		f.got[r.at] = true
 		f.missing--
+	}
+	if !f.relays[r.at] && f.shared == nil && f.trace == nil {
+		return // Nobody asks for its routes.
+	}
+	f.findBarred(r)
+	if f.covered(r.at, r.barred, func(has *route) bool { return has.covers(r) && f.sameAttributes(has, r) }) {
+		return
 	}
 	if f.trace.full(len(f.routes[r.at])) {
 		return
@@ -366,8 +428,8 @@ func (f *flood) sameAttributes(a, b *route) bool {
 		(!o.preference || a.preference == b.preference)
 }
 
-// covers reports whether r reaches at least the same vertices as s, if policies treat both
-// alike.
+// covers reports whether r reaches at least the same vertices as s, but for the barred one, if
+// policies treat both alike.
 func (r *route) covers(s *route) bool {
 	if r.learned != byEBGP && (r.learned != s.learned || r.client != s.client || r.asn != s.asn) {
 		return false

@@ -22,8 +22,9 @@ type Graph struct {
 type Reading int
 
 // The readings that every graph has. In WithoutTransit, no external peer passes routes
-// on. In WithTransit, external peers pass routes on without AS path. In WithASPaths, they
-// keep the AS numbers that nodes prepended: a node may then find its own.
+// on. In WithTransit, external peers pass routes on without AS path. In WithASPaths, they do what
+// routers do by default: they keep the AS numbers that nodes prepended, so a node may find its own,
+// and those of eBGP set their own address as next hop.
 const (
 	WithoutTransit Reading = iota
 	WithTransit
@@ -104,6 +105,14 @@ func (g *Graph) Nodes() int {
 	return n
 }
 
+// destinations returns Destinations or, without any, the one kind of prefixes.
+func (g *Graph) destinations() []Destination {
+	if len(g.Destinations) == 0 {
+		return []Destination{{}}
+	}
+	return g.Destinations
+}
+
 // externalIn returns the sessions of a vertex with external peers that pass routes on
 // in a reading.
 func (v *Vertex) externalIn(reading Reading) []ExternalSession {
@@ -136,6 +145,23 @@ func (v *Vertex) relays(reading Reading) bool {
 		}
 	}
 	return false
+}
+
+// severalNumbers reports whether the nodes of a vertex have different AS numbers on different
+// sessions.
+func (v *Vertex) severalNumbers(reading Reading) bool {
+	external := v.externalIn(reading)
+	for i := range v.Sessions {
+		if v.Sessions[i].ASN != v.Sessions[0].ASN {
+			return true
+		}
+	}
+	for i := range external {
+		if external[i].ASN != external[0].ASN {
+			return true
+		}
+	}
+	return len(v.Sessions) > 0 && len(external) > 0 && v.Sessions[0].ASN != external[0].ASN
 }
 
 // components returns the number of the connected component of each vertex. All vertices

@@ -13,6 +13,15 @@ type Destination struct {
 	// Communities are those that nodes add to routes that no term of an export policy
 	// accepts, by Vertex.Adds. Lists at the end may be absent if they are empty.
 	Communities [][]Community
+	// Tunnelled reports that nodes send packets to the prefixes through a tunnel to the next hop. A
+	// router that sets its own address as next hop does not unpack them; see WithASPaths.
+	Tunnelled bool
+}
+
+// equal reports whether policies treat the routes to two destinations alike.
+func (d *Destination) equal(e *Destination) bool {
+	return d.Tunnelled == e.Tunnelled && slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool { return a.Import.equal(b.Import) && a.Export.equal(b.Export) }) &&
+		slices.EqualFunc(d.Communities, e.Communities, slices.Equal[[]Community])
 }
 
 // Policy is what one side of a session does with routes to a destination. A route gets
@@ -22,6 +31,13 @@ type Policy struct{ Import, Export Terms }
 // Terms are alternatives for the terms of one direction, of which one applies. It is not
 // known which, so a route must pass with each of them. The first decides its attributes.
 type Terms [][]Term
+
+// equal reports whether the terms of two lists of alternatives are the same.
+func (t Terms) equal(u Terms) bool {
+	return slices.EqualFunc(t, u, func(a, b []Term) bool {
+		return slices.EqualFunc(a, b, func(a, b Term) bool { return a.equal(&b) })
+	})
+}
 
 // Term is an action on the routes that meet all of its conditions.
 type Term struct {
@@ -53,6 +69,16 @@ type Community struct {
 	Parts [3]uint32 // the third is 0 unless Large
 }
 
+// equal reports whether two terms are the same.
+func (t *Term) equal(u *Term) bool {
+	return t.Learned == u.Learned && t.EBGP == u.EBGP && t.IBGP == u.IBGP && t.Uncertain == u.Uncertain && t.Accept == u.Accept &&
+		same(t.Community, u.Community) && same(t.Preference, u.Preference) && same(t.Set, u.Set) &&
+		slices.Equal(t.Path, u.Path) && slices.Equal(t.Add, u.Add) && slices.Equal(t.Prepend, u.Prepend)
+}
+
+// same reports whether two pointers are nil, or point to equal values.
+func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+
 // The well-known communities that BIRD 1.6 follows (proto/bgp/attrs.c).
 var (
 	NoExport           = Community{Parts: [3]uint32{65535, 65281}}
@@ -73,6 +99,9 @@ type observed struct {
 	kept                         int // how many of them routes keep, at least path
 	communities, preference, any bool
 }
+
+// attributes reports whether policies read any attribute.
+func (o *observed) attributes() bool { return o.path > 0 || o.communities || o.preference }
 
 // observes returns the attributes that the policies for a destination read.
 func (d *Destination) observes() observed {

@@ -10,7 +10,11 @@ import (
 // peers pass routes on share one. Compute returns an error only if ctx is done. O(destinations
 // x vertices x sessions) for each distinct reading of the usual networks, in which a route is
 // reflected once or twice.
-func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) {
+func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) { return Recompute(ctx, g, nil) }
+
+// Recompute is Compute that reuses before, the results for a graph with the same Vertices, Readings
+// and Preference: it follows no routes to a destination that before has too.
+func Recompute(ctx context.Context, g *Graph, before []*Reachability) ([]*Reachability, error) {
 	out := make([]*Reachability, g.Readings)
 	for reading := range Reading(g.Readings) {
 		for earlier := range reading {
@@ -21,42 +25,51 @@ func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) {
 		if out[reading] != nil {
 			continue
 		}
+		var old *Reachability
+		if before != nil {
+			old = before[reading]
+		}
 		var err error
-		if out[reading], err = compute(ctx, g, reading); err != nil {
+		if out[reading], err = compute(ctx, g, reading, old); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-func compute(ctx context.Context, g *Graph, reading Reading) (*Reachability, error) {
-	n := len(g.Vertices)
-	r := &Reachability{graph: g, reading: reading, has: make([]bool, n*n)}
-	r.some = r.has
-	if n == 0 {
+// compute returns the result for a reading. before may be nil.
+func compute(ctx context.Context, g *Graph, reading Reading, before *Reachability) (*Reachability, error) {
+	r := &Reachability{graph: g, reading: reading}
+	if len(g.Vertices) == 0 {
 		return r, nil
 	}
-	destinations := g.Destinations
-	if len(destinations) == 0 {
-		destinations = []Destination{{}}
-	}
-	for i, d := range destinations {
-		has := r.has
-		if i > 0 {
-			has = make([]bool, n*n)
-		}
-		f := newFlood(g, reading, d)
-		for v := range n {
-			if err := f.run(ctx, int32(v), has[v*n:(v+1)*n]); err != nil {
+	for _, d := range g.destinations() {
+		has := before.to(&d)
+		if has == nil {
+			var err error
+			if has, err = follow(ctx, g, reading, d); err != nil {
 				return nil, err
 			}
 		}
-		r.combine(i, has)
+		r.add(has)
 	}
 	if err := r.findDependencies(ctx); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// follow returns the part of Reachability.has for one destination.
+func follow(ctx context.Context, g *Graph, reading Reading, d Destination) ([]bool, error) {
+	n := len(g.Vertices)
+	has := make([]bool, n*n)
+	f := newFlood(g, reading, d)
+	for v := range n {
+		if err := f.run(ctx, int32(v), has[v*n:(v+1)*n]); err != nil {
+			return nil, err
+		}
+	}
+	return has, nil
 }
 
 // Reachability is which nodes have the routes of which other nodes, under one reading
@@ -66,20 +79,40 @@ type Reachability struct {
 	reading      Reading
 	has          []bool       // [a*vertices+b]: the nodes of b have the routes of those of a, to all destinations
 	some         []bool       // the same for at least one destination; shares has if both are equal
+	parts        [][]bool     // the same for each of Graph.destinations; equal ones share the first
 	dependencies []Dependency // of each vertex
 }
 
-// combine adds the result for destination number i, which is not the first, to has and some.
-func (r *Reachability) combine(i int, has []bool) {
-	if i == 0 || slices.Equal(has, r.has) {
+// add adds the result for the next destination.
+func (r *Reachability) add(has []bool) {
+	if len(r.parts) == 0 {
+		r.has, r.some, r.parts = has, has, [][]bool{has}
+		return
+	}
+	if slices.Equal(has, r.parts[0]) {
+		r.parts = append(r.parts, r.parts[0])
 		return
 	}
 	if &r.some[0] == &r.has[0] {
-		r.some = slices.Clone(r.has)
+		r.has, r.some = slices.Clone(r.has), slices.Clone(r.has)
 	}
+	r.parts = append(r.parts, has)
 	for k, is := range has {
 		r.has[k], r.some[k] = r.has[k] && is, r.some[k] || is
 	}
+}
+
+// to returns the result for one destination, nil if r is nil or does not have it.
+func (r *Reachability) to(d *Destination) []bool {
+	if r == nil || len(r.parts) == 0 {
+		return nil
+	}
+	for i, one := range r.graph.destinations() {
+		if one.equal(d) {
+			return r.parts[i]
+		}
+	}
+	return nil
 }
 
 // Has reports whether the nodes of vertex to have the routes of the nodes of vertex

@@ -57,7 +57,7 @@ const noSource = -1
 
 // own returns the route that the nodes of a vertex originate.
 func (f *flood) own(v int32) *route {
-	return &route{at: v, learned: locally, preference: f.graph.Preference}
+	return &route{at: v, learned: locally, sender: nobody, barred: nobody, preference: f.graph.Preference}
 }
 
 // sends reports whether a node sends a route over a session with an external peer. passes reports

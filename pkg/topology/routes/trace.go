@@ -123,8 +123,6 @@ const maxTraced = 64
 
 // trail is what Trace needs to know of a route.
 type trail struct {
-	sender int32
-	direct bool
 	// hop is the vertex of the node whose address is the next hop, or one of the constants below.
 	// set reports that the sender set it.
 	hop int32
@@ -154,13 +152,26 @@ type trace struct {
 // are only in the result for a node. It returns an error only if ctx is done.
 // O(vertices x sessions) if routes are reflected once or twice.
 func Follow(ctx context.Context, g *Graph, reading Reading, d Destination, target Target) (*Trace, error) {
+	return newFlood(g, reading, d).follow(ctx, target)
+}
+
+// FollowShared is Follow for the routes of s, of which Passes must be set. If some nodes of a vertex
+// originate a route, all must.
+func FollowShared(ctx context.Context, g *Graph, reading Reading, s *Shared, target Target) (*Trace, error) {
+	f := newFlood(g, reading, s.Destination)
+	f.shared = s
+	return f.follow(ctx, target)
+}
+
+// follow follows the routes of each vertex that originates one.
+func (f *flood) follow(ctx context.Context, target Target) (*Trace, error) {
 	t := &trace{target: target, Trace: Trace{Received: []Received{}}}
-	f := newFlood(g, reading, d)
 	f.trace = t
 	f.observed.any, f.observed.communities, f.observed.kept = true, true, math.MaxInt
+	g := f.graph
 	for v := range int32(len(g.Vertices)) {
-		if v == target.Vertex && g.Vertices[v].Nodes == 1 {
-			continue // The target itself.
+		if v == target.Vertex && g.Vertices[v].Nodes == 1 || f.shared != nil && !f.shared.Origins[v] {
+			continue // The target itself, or no origin.
 		}
 		t.source, t.found, t.drops = v, nil, map[Drop]bool{}
 		if err := f.run(ctx, v, make([]bool, len(g.Vertices))); err != nil {
@@ -231,19 +242,13 @@ func (t *trace) ends(f *flood, r *route) bool {
 	return others < 1
 }
 
-// returns reports whether a session leads back to the vertex from which a node of another vertex,
-// and not the source, sent the route: no node sends it back over the same session.
-func (t *trace) returns(r *route, s *Session) bool {
-	return t != nil && r.learned != locally && r.trail.sender == s.To && !r.trail.direct
-}
-
 // passes sets the trail of next, which is r as a node sends it over a session under an AS number.
 func (t *trace) passes(next, r *route, internal bool, asn uint32, mode NextHopMode) {
 	if t == nil {
 		return
 	}
-	out := &trail{sender: r.at, direct: r.learned == locally, hop: hopOrigin}
-	if !out.direct {
+	out := &trail{hop: hopOrigin}
+	if r.learned != locally {
 		out.hop, out.own = r.trail.hop, r.trail.own
 		if mode == NextHopSelf || !internal && mode != NextHopKeep {
 			out.hop, out.set = r.at, true
@@ -258,7 +263,7 @@ func (t *trace) passes(next, r *route, internal bool, asn uint32, mode NextHopMo
 // transfers sets the trail of a route that external peers pass on.
 func (t *trace) transfers(r *route, internal bool) {
 	if t != nil {
-		r.trail = &trail{sender: External, hop: hopUnknown, set: !internal, own: r.trail.own}
+		r.trail = &trail{hop: hopUnknown, set: !internal, own: r.trail.own}
 	}
 }
 
@@ -325,7 +330,7 @@ func (t *trace) receive(r *route, exit ExternalSession, internal bool) {
 // record adds a route to found, unless the path of another one from the same session contains
 // fewer AS numbers.
 func (t *trace) record(r *route, one Received) {
-	one.Source, one.Sender, one.Direct, one.External = t.source, r.trail.sender, r.trail.direct, r.external
+	one.Source, one.Sender, one.Direct, one.External = t.source, r.sender, r.direct, r.external
 	one.Path, one.Own, one.Communities, one.sorted = r.order, r.trail.own, r.communities, r.path
 	switch {
 	case r.trail.set:
@@ -360,7 +365,7 @@ func (t *trace) drop(d Drop) {
 // dropImport records a route that the nodes of a vertex do not accept.
 func (t *trace) dropImport(r *route, d Drop) {
 	if t != nil {
-		d.At, d.Peer, d.Import = r.at, r.trail.sender, true
+		d.At, d.Peer, d.Import = r.at, r.sender, true
 		t.drop(d)
 	}
 }

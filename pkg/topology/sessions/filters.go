@@ -3,7 +3,6 @@ package sessions
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -23,8 +22,9 @@ type filters struct {
 	parsed map[*calico.BGPFilter]*parsed
 	// paths are the AS numbers in the rules.
 	paths []uint32
-	// all is the text of everything above, for comparing filters.
-	all string
+	// all is the text of everything above, for comparing filters. shape is the part of it that decides
+	// which half-sessions there are: names, families and AS numbers.
+	all, shape string
 
 	mu sync.Mutex
 	// same holds the results of comparisons, at most maxCompared.
@@ -58,7 +58,7 @@ func newFilters(s *state.Snapshot, before *Sessions) *filters {
 		return before.filters
 	}
 	f := &filters{known: known, old: old, rules: map[string][2][2]bgpfilter.Rules{}, parsed: map[*calico.BGPFilter]*parsed{}, same: map[compared]bool{}}
-	var all strings.Builder
+	var all, shape strings.Builder
 	for _, one := range list {
 		var p *parsed
 		if before != nil && before.filters.old == old {
@@ -70,18 +70,24 @@ func newFilters(s *state.Snapshot, before *Sessions) *filters {
 		f.parsed[one], f.rules[one.Name] = p, p.rules
 		f.paths = append(f.paths, p.paths...)
 		all.WriteString(p.text)
+		shape.WriteString(p.shape)
 	}
-	all.WriteString(strconv.FormatBool(known))
-	f.all = all.String()
+	end := fmt.Sprint(known, old)
+	f.all, f.shape = all.String()+end, shape.String()+end
 	return f
 }
 
-// parsed is the rules of a BGPFilter, by family and direction, the AS numbers in them, and its name
-// and rules as text.
+// parsed is the rules of a BGPFilter, by family and direction, and the AS numbers in them. text and
+// shape are its part of filters.all and filters.shape.
 type parsed struct {
-	rules [2][2]bgpfilter.Rules
-	paths []uint32
-	text  string
+	rules       [2][2]bgpfilter.Rules
+	paths       []uint32
+	text, shape string
+}
+
+// applies reports whether there are rules for a family.
+func applies(rules [2][2]bgpfilter.Rules, family calico.Family) bool {
+	return slices.ContainsFunc(rules[family][:], func(r bgpfilter.Rules) bool { return r.Text() != "" })
 }
 
 func parse(one *calico.BGPFilter, old bool) *parsed {
@@ -96,6 +102,7 @@ func parse(one *calico.BGPFilter, old bool) *parsed {
 		}
 	}
 	out.text = fmt.Sprintf("%s %q\n", one.Name, texts)
+	out.shape = fmt.Sprintln(one.Name, applies(out.rules, calico.IPv4), applies(out.rules, calico.IPv6), out.paths)
 	return out
 }
 
@@ -113,7 +120,7 @@ func (f *filters) in(family calico.Family, names string) string {
 		if !ok {
 			return f.known
 		}
-		return !slices.ContainsFunc(rules[family][:], func(r bgpfilter.Rules) bool { return r.Text() != "" })
+		return !applies(rules, family)
 	}), ",")
 }
 

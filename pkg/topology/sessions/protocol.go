@@ -157,7 +157,7 @@ type Rules struct {
 	// BindMode is that of the BGPConfiguration "default": BIRD listens on the address of the
 	// node if it is NodeIP, and else on all addresses.
 	BindMode   string
-	filters    string // all rules of BGPFilters, for comparing Rules
+	filters    string // filters.shape, for comparing Rules
 	written    string // all values of objects that BIRD rejects, for comparing Rules
 	advertised string // all prefixAdvertisements that decide which routes pass, for comparing Rules
 }

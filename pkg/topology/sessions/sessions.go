@@ -27,40 +27,63 @@ type Sessions struct {
 	// advertised are the prefixAdvertisements by family; see Network.Advertised.
 	advertised [2][]Advertised
 	externals  [2][]*ExternalPeer
-	// communities reports that all prefixAdvertisements are in Network.Advertised.
+	// communities reports that all prefixAdvertisements are in Network.Advertised. apart is nodes that
+	// are in no class with others, nil for none.
 	communities bool
+	apart       *bitset.BitSet
 }
 
+// Reuse is what Compute reuses of earlier sessions.
+type Reuse uint8
+
+// The values of Reuse.
+const (
+	// ReuseParts: sessions may differ.
+	ReuseParts Reuse = iota
+	// ReuseSessions: the half-sessions, external peers and classes are those of before. The rules of
+	// BGPFilters differ.
+	ReuseSessions
+	// ReuseNetworks: the networks and classes are those of before.
+	ReuseNetworks
+)
+
 // Compute returns the sessions of a snapshot, whose nodes are in ix. before is the
-// sessions of an earlier snapshot, or nil; Compute reuses what did not change since. The
-// result same reports that no session changed. The networks and classes are then those
-// of before. Compute returns an error only if ctx is done.
+// sessions of an earlier snapshot, or nil; Compute reuses what did not change since.
+// Compute returns an error only if ctx is done.
 //
 // transit adds a reading of external peers for each element: these peers pass routes on,
 // and no others; see Network.Passing.
 //
 // O(BGPPeers) with a very small constant if no sessions change. Otherwise also
 // O(nodes) with a very small constant, and O(peer groups x classes).
-func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, same bool, err error) {
+func Compute(ctx context.Context, ix *nodes.Index, s *state.Snapshot, before *Sessions, transit []*TransitPeers) (c *Sessions, reuse Reuse, err error) {
 	c = newSessions(ix, s, before)
 	c.transit = transit
 	c.findAdvertised()
 	if err := c.resolve(ctx, before); err != nil {
-		return nil, false, err
+		return nil, ReuseParts, err
 	}
 	if before != nil && SameTransit(transit, before.transit) && c.Rules == before.Rules && ix.SameSessions(before.index) && slices.EqualFunc(c.Peerings, before.Peerings, (*Peering).equivalent) {
 		c.PeerGroups, c.externals, c.Classes, c.Networks = before.PeerGroups, before.externals, before.Classes, before.Networks
-		return c, true, nil
+		if c.filters.all == before.filters.all {
+			return c, ReuseNetworks, nil
+		}
+		for f, n := range before.Networks {
+			other := *n
+			other.filters = c.filters
+			c.Networks[f] = &other
+		}
+		return c, ReuseSessions, nil
 	}
 	err = c.connect(ctx, before)
-	return c, false, err
+	return c, ReuseParts, err
 }
 
 // ComputeAll is Compute for which Network.Advertised has all prefixAdvertisements, also those that
-// do not decide which routes pass.
-func ComputeAll(ctx context.Context, ix *nodes.Index, s *state.Snapshot) (*Sessions, error) {
+// do not decide which routes pass. The nodes in apart are in no class with others.
+func ComputeAll(ctx context.Context, ix *nodes.Index, s *state.Snapshot, apart *bitset.BitSet) (*Sessions, error) {
 	c := newSessions(ix, s, nil)
-	c.communities = true
+	c.communities, c.apart = true, apart
 	c.findAdvertised()
 	if err := c.resolve(ctx, nil); err != nil {
 		return nil, err
@@ -73,7 +96,7 @@ func ComputeAll(ctx context.Context, ix *nodes.Index, s *state.Snapshot) (*Sessi
 
 func newSessions(ix *nodes.Index, s *state.Snapshot, before *Sessions) *Sessions {
 	c := &Sessions{snapshot: s, index: ix, Rules: newRules(s), filters: newFilters(s, before), written: newWritten(s)}
-	c.Rules.filters, c.Rules.written = c.filters.all, c.written.text
+	c.Rules.filters, c.Rules.written = c.filters.shape, c.written.text
 	return c
 }
 
@@ -132,10 +155,7 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		old, oldPeers = before.Classes, before.PeerGroups
 	}
 	c.PeerGroups = groupPeerings(c.index, peerings, oldPeers)
-	splits := make([]*bitset.BitSet, 0, 4*len(c.PeerGroups))
-	for _, g := range c.PeerGroups {
-		splits = append(splits, g.Local, g.Remote, g.back, g.below)
-	}
+	splits := c.splits()
 	var workloads []*Peering
 	for _, p := range peerings {
 		if p.Scope == ScopeWorkloads {
@@ -185,6 +205,19 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		}
 	}
 	return nil
+}
+
+// splits returns sets of nodes that do not depend on the external peers, and that divide the nodes
+// into classes.
+func (c *Sessions) splits() []*bitset.BitSet {
+	out := make([]*bitset.BitSet, 0, 4*len(c.PeerGroups)+1)
+	for _, g := range c.PeerGroups {
+		out = append(out, g.Local, g.Remote, g.back, g.below)
+	}
+	if c.apart != nil {
+		out = append(out, c.apart)
+	}
+	return out
 }
 
 // Port returns the port on which BIRD of node i must listen.
