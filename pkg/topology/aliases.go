@@ -36,6 +36,9 @@ const (
 	Broken   = sessions.Broken
 )
 
+// ScopeExternal is the scope of a BGPPeer with an address that no node has.
+const ScopeExternal = sessions.ScopeExternal
+
 // Reason is why no session comes up on a half-session.
 type Reason = sessions.Reason
 

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -561,6 +562,9 @@ type TimerGroup struct {
 	// Objects lists the objects that set the value or, for the default, do not set it.
 	Objects []TimerObject `json:"objects"`
 }
+
+// Key returns a text that differs between the groups of one timer.
+func (g TimerGroup) Key() string { return g.Scope + " " + strconv.Itoa(g.Seconds) }
 
 // TimerObject is a BGPPeer or, for the mesh, the BGPConfiguration "default".
 type TimerObject struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -145,17 +146,20 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 }
 
 // selectorsOf returns a function that reports whether a topology of the snapshot reads a selector:
-// that of a BGPPeer or FelixConfiguration, "" for all nodes, or calico.ExcludedFromServices.
+// that of a BGPPeer or FelixConfiguration, "" for all nodes, or calico.ExcludedFromServices. The first call is O(BGPPeers).
 func selectorsOf(s *state.Snapshot) func(string) bool {
-	used := make(map[string]bool, 2*len(s.BGPPeers())+1)
-	used[""], used[calico.ExcludedFromServices] = true, true
-	for _, p := range s.BGPPeers() {
-		used[p.NodeSelector], used[p.PeerSelector] = true, true
-	}
-	for _, c := range s.FelixConfigurations() {
-		used[c.NodeSelector] = true
-	}
-	return func(selector string) bool { return used[selector] }
+	used := sync.OnceValue(func() map[string]bool {
+		out := make(map[string]bool, 2*len(s.BGPPeers())+2)
+		out[""], out[calico.ExcludedFromServices] = true, true
+		for _, p := range s.BGPPeers() {
+			out[p.NodeSelector], out[p.PeerSelector] = true, true
+		}
+		for _, c := range s.FelixConfigurations() {
+			out[c.NodeSelector] = true
+		}
+		return out
+	})
+	return func(selector string) bool { return used()[selector] }
 }
 
 // refilter sets the networks with other rules of BGPFilters. Of what is counted, the rules decide only

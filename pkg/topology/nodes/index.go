@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -31,9 +32,21 @@ type Index struct {
 
 	mu         sync.Mutex
 	columns    map[string]*Column   // by label, made when a selector first reads it
-	selections map[string]selection // by selector
-	limit      int                  // maximum number of selections
+	selections map[string]selection // by selector, without those in shared
+	// shared are the selections of the index from which this one was edited, if all of them are the same. It is not changed.
+	shared map[string]selection
+	limit  int // maximum number of selections
+	// read are the labels that a cached selector reads or has read.
+	read map[string]bool
+	// token identifies the index. origin is the token of the index from which this one was edited, nil if the
+	// numbers of its nodes are others. changed are the labels in read that differ between the two.
+	token, origin *token
+	changed       map[string]bool
+	none          *bitset.BitSet
 }
+
+// token identifies an index without keeping it in memory.
+type token struct{ _ byte }
 
 // selection is a selector, the nodes that it matches, and those of them that it matches
 // unintendedly; see calico.Selector.Unintended. The sets are never changed.
@@ -62,7 +75,7 @@ func New(nodes []*calico.Node, old *Index, keep func(selector string) bool) *Ind
 	n := uint(len(nodes))
 	ix := &Index{
 		Nodes: nodes, BGP: [2]*bitset.BitSet{bitset.New(n), bitset.New(n)}, Reflectors: bitset.New(n), NotReady: bitset.New(n),
-		columns: map[string]*Column{}, selections: map[string]selection{},
+		none: bitset.New(n), columns: map[string]*Column{}, selections: map[string]selection{}, read: map[string]bool{}, token: &token{},
 	}
 	for i, node := range nodes {
 		for _, f := range calico.Families {
@@ -86,7 +99,10 @@ func isDown(n *calico.Node) bool {
 
 // edited returns the index after an edit. It shares unchanged parts with ix.
 func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string) bool) *Index {
-	out := &Index{Nodes: nodes, columns: map[string]*Column{}, selections: map[string]selection{}}
+	out := &Index{Nodes: nodes, columns: map[string]*Column{}, token: &token{}, none: ix.none}
+	if e.shifts() {
+		out.none = bitset.New(uint(len(nodes)))
+	}
 	for _, f := range calico.Families {
 		out.BGP[f] = e.carry(ix.BGP[f], nodes, func(n *calico.Node) bool { return n.SpeaksBGP(f) })
 	}
@@ -114,19 +130,117 @@ func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string
 			out.columns[label] = carried
 		}
 	}
-	for text, s := range ix.selections {
-		if keep(text) {
-			out.selections[text] = selection{
-				s.selector,
-				e.carry(s.nodes, nodes, func(n *calico.Node) bool { return s.selector.Matches(n.Labels) }),
-				e.carry(s.unintended, nodes, func(n *calico.Node) bool { return s.selector.Unintended(n.Labels) }),
-			}
-		}
+	if !e.shifts() {
+		out.origin, out.changed = ix.token, ix.changedLabels(nodes, e)
+	}
+	if out.origin != nil && len(out.changed) == 0 && len(ix.selections)+len(ix.shared) <= ix.limit/2 {
+		out.shareSelections(ix)
+	} else {
+		out.carrySelections(ix, e, keep)
 	}
 	if out.Zones = out.columns[corev1.LabelTopologyZone]; out.Zones == nil {
 		out.Zones = out.column(corev1.LabelTopologyZone)
 	}
 	return out
+}
+
+// changedLabels returns the labels that an edit changes and that a cached selector reads, nil for none.
+func (ix *Index) changedLabels(nodes []*calico.Node, e *edit) map[string]bool {
+	var changed map[string]bool
+	add := func(from, to map[string]string) {
+		for label, value := range from {
+			if other, ok := to[label]; ix.read[label] && (!ok || other != value) {
+				if changed == nil {
+					changed = map[string]bool{}
+				}
+				changed[label] = true
+			}
+		}
+	}
+	for i := e.at; i < e.at+e.added; i++ {
+		add(ix.Nodes[i].Labels, nodes[i].Labels)
+		add(nodes[i].Labels, ix.Nodes[i].Labels)
+	}
+	return changed
+}
+
+// carrySelections sets the selections of ix after an edit of old. It drops those for which keep returns false.
+func (ix *Index) carrySelections(old *Index, e *edit, keep func(selector string) bool) {
+	ix.selections, ix.read = make(map[string]selection, len(old.selections)+len(old.shared)), map[string]bool{}
+	for _, from := range []map[string]selection{old.shared, old.selections} {
+		for text, s := range from {
+			if !keep(text) {
+				continue
+			}
+			if !ix.unchanged(s.selector) {
+				s = selection{
+					s.selector,
+					e.carry(s.nodes, ix.Nodes, func(n *calico.Node) bool { return s.selector.Matches(n.Labels) }),
+					e.carry(s.unintended, ix.Nodes, func(n *calico.Node) bool { return s.selector.Unintended(n.Labels) }),
+				}
+			}
+			ix.add(text, s)
+		}
+	}
+}
+
+// shareSelections sets the selections of ix to those of old, none of which has changed. It copies them if old has added many to
+// those that it shares, so that an index costs little for many selectors.
+func (ix *Index) shareSelections(old *Index) {
+	ix.read, ix.shared, ix.selections = old.read, old.shared, maps.Clone(old.selections)
+	if len(old.selections) > len(old.shared)/maxOwn {
+		ix.shared, ix.selections = maps.Clone(old.shared), map[string]selection{}
+		if ix.shared == nil {
+			ix.shared = map[string]selection{}
+		}
+		maps.Copy(ix.shared, old.selections)
+	}
+}
+
+// maxOwn is the part of the shared selections that an index adds before they are shared as well.
+const maxOwn = 16
+
+// cached returns the selection of a selector.
+func (ix *Index) cached(text string) (selection, bool) {
+	if s, ok := ix.shared[text]; ok {
+		return s, true
+	}
+	s, ok := ix.selections[text]
+	return s, ok
+}
+
+// unchanged reports whether a selector that was cached matches the same nodes as in the index from which ix was
+// edited, because no label that it reads has changed.
+func (ix *Index) unchanged(s *calico.Selector) bool {
+	return ix.origin != nil && (len(ix.changed) == 0 || !slices.ContainsFunc(s.Labels(), func(label string) bool { return ix.changed[label] }))
+}
+
+// SameSelection reports whether a selector matches the same nodes, intendedly or not, as in the index from which
+// ix was edited, in which it was selected. The arguments are those of Select. O(labels of the selector), and the cost of
+// Select if one of these labels has changed. For another index, it may return false although they are the same.
+func (ix *Index) SameSelection(old *Index, text string, s *calico.Selector) bool {
+	if ix == old || s == nil {
+		return true
+	}
+	if ix.origin != old.token {
+		return false
+	}
+	if ix.unchanged(s) {
+		return true
+	}
+	a, b := ix.selection(text, s), old.selection(text, s)
+	return a.nodes == b.nodes && a.unintended == b.unintended
+}
+
+// add caches a selection. Other indexes may share the labels in read, so that a new one is added to a copy.
+func (ix *Index) add(text string, s selection) {
+	ix.selections[text] = s
+	for _, label := range s.selector.Labels() {
+		if !ix.read[label] {
+			ix.read = maps.Clone(ix.read)
+			ix.read[label] = true
+		}
+	}
 }
 
 // SameSessions reports whether the nodes of two indexes are equal in everything that
@@ -185,25 +299,29 @@ func (ix *Index) Unintended(text string, s *calico.Selector) *bitset.BitSet {
 
 func (ix *Index) selection(text string, s *calico.Selector) selection {
 	if s == nil {
-		return selection{nodes: bitset.New(ix.Len()), unintended: bitset.New(ix.Len())}
+		return selection{nodes: ix.none, unintended: ix.none}
 	}
 	ix.mu.Lock()
-	known, ok := ix.selections[text]
+	known, ok := ix.cached(text)
 	ix.mu.Unlock()
 	if ok {
 		return known
 	}
 	set := s.Select(ix)
-	fresh := selection{s, set, s.SelectUnintended(ix, set)}
+	fresh := selection{s, set, ix.none}
+	if s.ReadsHas() {
+		fresh.unintended = s.SelectUnintended(ix, set)
+	}
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	if known, ok := ix.selections[text]; ok {
+	if known, ok := ix.cached(text); ok {
 		return known // Another goroutine cached it in the meantime.
 	}
-	if len(ix.selections) >= ix.limit {
+	if len(ix.selections)+len(ix.shared) >= ix.limit {
 		clear(ix.selections)
+		ix.shared = nil
 	}
-	ix.selections[text] = fresh
+	ix.add(text, fresh)
 	return fresh
 }
 
@@ -218,7 +336,7 @@ func (ix *Index) Reserve(peers int) {
 func (ix *Index) Cached() (selectors, labels int) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
-	return len(ix.selections), len(ix.columns)
+	return len(ix.selections) + len(ix.shared), len(ix.columns)
 }
 
 // Find returns the number of the node with the given name. O(log nodes).
@@ -227,14 +345,17 @@ func (ix *Index) Find(name string) (uint, bool) {
 	return uint(i), ok
 }
 
-// Named returns the set of the node with the given name, empty if it does not exist.
+// Named returns the set of the node with the given name, empty if it does not exist. It is as short as possible, because there can
+// be one for each node. Callers must not change it.
 func (ix *Index) Named(name string) *bitset.BitSet {
-	set := bitset.New(ix.Len())
 	if i, ok := ix.Find(name); ok {
-		set.Set(i)
+		return bitset.New(i + 1).Set(i)
 	}
-	return set
+	return ix.none
 }
+
+// None returns the empty set. Callers must not change it.
+func (ix *Index) None() *bitset.BitSet { return ix.none }
 
 // Names returns the names of the first nodes of a set, at most limit. O(limit).
 func (ix *Index) Names(set *bitset.BitSet, limit int) []string {

@@ -123,6 +123,78 @@ func calicotestNodes(t *testing.T, n int) []*calico.Node {
 	return out
 }
 
+// TestSelectionsAfterEditsOfLabels edits labels that selectors read and others. Each index has the nodes that Calico selects, and
+// knows of which selectors these are the same as in the index before.
+func TestSelectionsAfterEditsOfLabels(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	labels := []string{"a", "b", "c", "d"}
+	selector := func(text string) *calico.Selector {
+		s, err := calico.ParseSelector(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	texts := []string{"has(a)", "a == 'x'", "has(b) && !has(a)", "b in {'x', 'false'}"}
+	later := []string{"has(c)", "c == 'x' || has(a)"}
+	node := func(i int, values map[string]string) *calico.Node {
+		tweaks := []calicotest.Tweak{calicotest.IPv4(calicotest.NodeAddress(i))}
+		for _, label := range labels {
+			if v := values[label]; v != "" {
+				tweaks = append(tweaks, calicotest.Label(label, v))
+			}
+		}
+		return calicotest.Node(t, calicotest.NodeName(i), tweaks...)
+	}
+	values := make([]map[string]string, 20)
+	nodes := make([]*calico.Node, len(values))
+	for i := range nodes {
+		values[i] = map[string]string{}
+		nodes[i] = node(i, values[i])
+	}
+	ix := New(nodes, nil, nil)
+	same, shared := 0, 0
+	for round := range 400 {
+		ix.Reserve(100)
+		if round == 200 {
+			texts = append(texts, later...)
+		}
+		for _, text := range texts {
+			set, unintended := ix.Select(text, selector(text)), ix.Unintended(text, selector(text))
+			for i, n := range ix.Nodes {
+				if set.Test(uint(i)) != selector(text).Matches(n.Labels) || unintended.Test(uint(i)) != selector(text).Unintended(n.Labels) {
+					t.Fatalf("round %d, %s: node %d with the labels %v is selected: %t, unintendedly: %t", round, text, i, n.Labels, set.Test(uint(i)), unintended.Test(uint(i)))
+				}
+			}
+		}
+		i := r.IntN(len(nodes))
+		nodes = slices.Clone(nodes)
+		values[i][pick(r, labels...)] = pick(r, "", "x", "y", "false")
+		nodes[i] = node(i, values[i])
+		next := New(nodes, ix, func(string) bool { return true })
+		if len(next.shared) > 0 {
+			shared++
+		}
+		for _, text := range texts {
+			if next.SameSelection(ix, text, selector(text)) {
+				same++
+				if !next.Select(text, selector(text)).Equal(ix.Select(text, selector(text))) || !next.Unintended(text, selector(text)).Equal(ix.Unintended(text, selector(text))) {
+					t.Fatalf("round %d: %s does not select the same", round, text)
+				}
+			} else if next.Select(text, selector(text)) == ix.Select(text, selector(text)) && next.Unintended(text, selector(text)) == ix.Unintended(text, selector(text)) {
+				t.Fatalf("round %d: %s selects the same", round, text)
+			}
+		}
+		ix = next
+	}
+	if same < 400 || shared < 100 {
+		t.Errorf("%d selections were the same, and %d indexes shared all of them", same, shared)
+	}
+	if fresh := New(nodes, nil, nil); fresh.SameSelection(ix, "has(a)", selector("has(a)")) {
+		t.Error("a fresh index knows what an older one selected")
+	}
+}
+
 // TestEditedIndexEqualsAFreshOne compares an index that New makes from an old index with
 // an index that New makes without one.
 func TestEditedIndexEqualsAFreshOne(t *testing.T) {

@@ -58,7 +58,7 @@ type Peering struct {
 	// keepsForNodes reports that keepOriginalNextHop applies to peers that are nodes.
 	keepsForNodes bool
 
-	kind                    unique.Handle[peerKind]
+	kind                    unique.Handle[peerKind] // zero for a peer that is no node
 	localNodes, remoteNodes nodes.List
 	alone                   *PeerGroup // this peering alone, without its number
 }
@@ -76,8 +76,8 @@ func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *Peering {
 	}
 	switch {
 	case p.LocalWorkloadSelector != "":
-		r.Scope, r.Remote = ScopeWorkloads, bitset.New(ix.Len())
-		if c := s.BGPConfiguration(calico.Default); c == nil || !c.WorkloadPeering {
+		r.Scope, r.Remote = ScopeWorkloads, ix.None()
+		if !workloadPeering(s) {
 			r.unusable("spec.localWorkloadSelector", "pods have no address to peer with: localWorkloadPeeringIPV4 and localWorkloadPeeringIPV6 of BGPConfiguration default are unset")
 		}
 	case p.PeerSelector != "":
@@ -91,14 +91,30 @@ func resolve(p *calico.BGPPeer, ix *nodes.Index, s *state.Snapshot) *Peering {
 		r.withoutPeer(ix, s)
 	}
 	if r.back == nil {
-		r.back = bitset.New(ix.Len())
+		r.back = ix.None()
 	}
 	if p.ReverseManual {
 		r.Reverse = [2]bool{}
 	}
-	r.kind, r.localNodes, r.remoteNodes = newPeerKind(r), nodes.NewList(r.Local), nodes.NewList(r.Remote)
+	r.localNodes, r.remoteNodes = nodes.NewList(r.Local), nodes.NewList(r.Remote)
+	if r.Scope == ScopeNodes {
+		r.kind = newPeerKind(r)
+	}
 	r.alone = &PeerGroup{Peering: r, Members: []*Peering{r}}
 	return r
+}
+
+// workloadPeering reports whether pods have an address to peer with.
+func workloadPeering(s *state.Snapshot) bool {
+	c := s.BGPConfiguration(calico.Default)
+	return c != nil && c.WorkloadPeering
+}
+
+// sameSelections reports whether the selectors of the BGPPeer match the same nodes in an index as in old, from which it was
+// edited.
+func (r *Peering) sameSelections(ix, old *nodes.Index) bool {
+	p := r.Peer
+	return ix == old || ix.SameSelection(old, p.NodeSelector, p.Local()) && ix.SameSelection(old, p.PeerSelector, p.Remote())
 }
 
 // selectors returns the selectors of a BGPPeer that are set.
@@ -150,7 +166,7 @@ func (r *Peering) problem(field, format string, args ...any) {
 // as numbers.
 func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 	p := r.Peer
-	r.Scope, r.Remote, r.port = ScopeExternal, bitset.New(ix.Len()), p.PeerPort
+	r.Scope, r.Remote, r.back, r.port = ScopeExternal, ix.None(), ix.None(), p.PeerPort
 	if !p.PeerAddress.IsValid() {
 		return
 	}
@@ -168,8 +184,10 @@ func (r *Peering) byAddress(ix *nodes.Index, s *state.Snapshot) {
 		r.unusable("spec.peerIP", "%s is the broadcast address of the network of node %s", p.PeerAddress, ix.Nodes[i].Name)
 	}
 	r.Forward[f] = r.reachable()
-	r.back = bitset.New(ix.Len())
 	at := ix.At(p.PeerAddress)
+	if len(at) > 0 {
+		r.Remote, r.back = bitset.New(ix.Len()), bitset.New(ix.Len())
+	}
 	for _, i := range at {
 		node := ix.Nodes[i]
 		r.Scope = ScopeNodes

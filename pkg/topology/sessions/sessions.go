@@ -113,10 +113,11 @@ func (c *Sessions) findAdvertised() {
 // resolve sets Peerings. It reuses the peerings of before that did not change.
 func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 	var was []*Peering // in order of names, like the BGPPeers
-	sameConfigurations, sameVersion := false, false
+	sameDefaults, sameVersion, sameNodes := false, false, false
 	if before != nil {
 		sameVersion = keepsForNodes(before.snapshot) == keepsForNodes(c.snapshot)
-		sameConfigurations = slices.Equal(before.snapshot.BGPConfigurations(), c.snapshot.BGPConfigurations())
+		sameDefaults = before.Rules.ASN == c.Rules.ASN && before.Rules.ports == c.Rules.ports && workloadPeering(before.snapshot) == workloadPeering(c.snapshot)
+		sameNodes = c.index.SameSessions(before.index)
 		was = before.Peerings
 	}
 	c.Peerings = make([]*Peering, 0, len(c.snapshot.BGPPeers()))
@@ -131,8 +132,8 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 		if len(was) > 0 && was[0].Peer.Name == p.Name {
 			r = was[0]
 		}
-		// A peering without a peerSelector also depends on AS numbers and ports.
-		if r == nil || r.Peer != p || before.index != c.index || !sameVersion || p.PeerSelector == "" && !sameConfigurations {
+		// A peering without a peerSelector also depends on AS numbers and ports of the BGPConfigurations.
+		if r == nil || r.Peer != p || !sameNodes || !sameVersion || p.PeerSelector == "" && !sameDefaults || !r.sameSelections(c.index, before.index) {
 			fresh := resolve(p, c.index, c.snapshot)
 			if r == nil || r.Peer != p || !r.described(fresh) || !r.equivalent(fresh) {
 				r = fresh
