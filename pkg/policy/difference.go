@@ -28,6 +28,12 @@ func (d *Difference) Unaffected(p *Policy) bool {
 	return d.equal(p.Definition.reads, d.before, d.after)
 }
 
+// UnaffectedBesidesBGPPeers is Unaffected for what the policy reads besides BGPPeers. It returns false for a policy that is not
+// evaluated for each BGPPeer.
+func (d *Difference) UnaffectedBesidesBGPPeers(p *Policy) bool {
+	return p.Definition.EachBGPPeer && d.equal(p.Definition.otherReads, d.before, d.after)
+}
+
 // equal reports whether what is read of two values is equal.
 func (d *Difference) equal(r *reads, a, b ast.Value) bool {
 	if a == b {
@@ -123,15 +129,15 @@ func changedValues(a, b ast.Object) (c changes) {
 	if a.Len() != b.Len() {
 		return changes{keys: true}
 	}
-	a.Foreach(func(key, value *ast.Term) {
+	if a.Until(func(key, value *ast.Term) bool {
 		other := b.Get(key)
-		switch {
-		case other == nil:
-			c.keys = true
-		case other.Value != value.Value:
+		if other != nil && other.Value != value.Value {
 			c.pairs = append(c.pairs, [2]ast.Value{value.Value, other.Value})
 		}
-	})
+		return other == nil
+	}) {
+		return changes{keys: true}
+	}
 	return c
 }
 

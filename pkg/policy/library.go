@@ -40,6 +40,9 @@ type Definition struct {
 	Severity string
 	// Judges is JudgesState or JudgesChange.
 	Judges string
+	// EachBGPPeer reports that no violation depends on BGPPeers with different addresses. The policy is then evaluated
+	// only on the BGPPeers that a change affects.
+	EachBGPPeer bool
 	// Actions are the validation actions that the author recommends.
 	Actions []violation.Action
 	// Loosens says for parameters which change loosens the policy: "higher" or "lower" numbers
@@ -56,6 +59,8 @@ type Definition struct {
 	ref    ast.Ref // data.policies.NAME
 	unit   *unit
 	reads  *reads // of the input
+	// otherReads are reads without those of BGPPeers, nil unless EachBGPPeer.
+	otherReads *reads
 	// data are the parts of data.state that the policy reads, wholeData if it may read any.
 	data map[string]bool
 }
@@ -399,6 +404,11 @@ func (d *Definition) readMetadata(meta *ast.Annotations) error {
 	if d.Judges != JudgesState && d.Judges != JudgesChange {
 		return fmt.Errorf("METADATA custom.judges must be %q or %q, is %v", JudgesState, JudgesChange, meta.Custom["judges"])
 	}
+	if value, ok := meta.Custom["eachBGPPeer"]; ok {
+		if d.EachBGPPeer, ok = value.(bool); !ok {
+			return fmt.Errorf("METADATA custom.eachBGPPeer must be true or false, is %v", value)
+		}
+	}
 	actions, _ := meta.Custom["validationActions"].([]any)
 	for _, v := range actions {
 		name, _ := v.(string)
@@ -448,22 +458,10 @@ func (d *Definition) findReads() error {
 	c := d.unit.compiler
 	d.reads, d.data = &reads{}, map[string]bool{}
 	of := readers{compiler: c, functions: map[string][]*reads{}}
-	seen := map[*ast.Rule]bool{}
 	// Rules of other packages can add to the policy's: a.violation in the package policies.
-	open := c.GetRulesDynamicWithOpts(d.ref, ast.RulesOptions{IncludeHiddenModules: true})
+	all := c.GetRulesDynamicWithOpts(d.ref, ast.RulesOptions{IncludeHiddenModules: true})
 	var forbidden []error
-	for len(open) > 0 {
-		r := open[len(open)-1]
-		open = open[:len(open)-1]
-		if seen[r] {
-			continue
-		}
-		seen[r] = true
-		for next := range c.Graph.Dependencies(r) {
-			if next, ok := next.(*ast.Rule); ok {
-				open = append(open, next)
-			}
-		}
+	d.eachRule(all, func(r *ast.Rule) {
 		found := of.rule(r)
 		d.reads.merge(found.input)
 		for _, ref := range found.inputs {
@@ -484,8 +482,48 @@ func (d *Definition) findReads() error {
 			}
 			d.data[part] = true
 		})
+	})
+	if d.EachBGPPeer {
+		d.otherReads = d.readsBesidesBGPPeers(&of, all)
 	}
 	slices.SortFunc(forbidden, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	forbidden = slices.CompactFunc(forbidden, func(a, b error) bool { return a.Error() == b.Error() })
 	return errors.Join(forbidden...)
+}
+
+// eachRule calls visit for rules and their dependencies, once for each.
+func (d *Definition) eachRule(open []*ast.Rule, visit func(*ast.Rule)) {
+	open = slices.Clone(open)
+	seen := map[*ast.Rule]bool{}
+	for len(open) > 0 {
+		r := open[len(open)-1]
+		open = open[:len(open)-1]
+		if seen[r] {
+			continue
+		}
+		seen[r] = true
+		for next := range d.unit.compiler.Graph.Dependencies(r) {
+			if next, ok := next.(*ast.Rule); ok {
+				open = append(open, next)
+			}
+		}
+		visit(r)
+	}
+}
+
+// readsBesidesBGPPeers returns what the rules that read BGPPeers read of the input besides them: the violations of BGPPeers depend on nothing
+// else. all are the rules of the policy.
+func (d *Definition) readsBesidesBGPPeers(of *readers, all []*ast.Rule) *reads {
+	out := &reads{}
+	for _, r := range all {
+		if r.Head.Name != ruleName {
+			continue
+		}
+		one := &reads{}
+		d.eachRule([]*ast.Rule{r}, func(r *ast.Rule) { one.merge(of.rule(r).input) })
+		if one.of(partState).of(PartBGPPeers) != nil || one.of(partBefore).of(PartBGPPeers) != nil {
+			out.merge(one.withoutBGPPeers())
+		}
+	}
+	return out
 }

@@ -104,6 +104,10 @@ func TestLoadLibraryRejects(t *testing.T) {
 			"a/a.rego", strings.Replace(a(always), "judges: state", "judges: nothing", 1),
 			`a/a.rego: METADATA custom.judges must be "state" or "change", is nothing`,
 		},
+		"a policy that is evaluated for each BGPPeer, or not": {
+			"a/a.rego", strings.Replace(a(always), "judges: state", "judges: state\n#   eachBGPPeer: maybe", 1),
+			"a/a.rego: METADATA custom.eachBGPPeer must be true or false, is maybe",
+		},
 		"a policy that judges states and reads the change": {
 			"a/a.rego", strings.Replace(a(always+" if input.change.user == `root`"), "# schemas:\n#   - input: schema.input\n", "", 1),
 			"a/a.rego:15: a policy that judges states must not read input.change, because it is also evaluated on states without a change; " +
@@ -348,6 +352,65 @@ func TestValueEqualsItsJSONForm(t *testing.T) {
 				t.Errorf("%s:\n got %v\nwant %v", reflect.TypeOf(v), got, want)
 			}
 		})
+	}
+}
+
+// ValueLike returns the same value as Value, and shares the values of what did not change.
+func TestValueLikeSharesWhatIsEqual(t *testing.T) {
+	type item struct {
+		Name   string `json:"name"`
+		Number int    `json:"number"`
+	}
+	type part struct {
+		Names []string `json:"names"`
+		Items []item   `json:"items"`
+		Deep  *item    `json:"deep"`
+	}
+	of := func(names string, deep int, items ...int) *part {
+		out := &part{Names: strings.Fields(names), Items: []item{}, Deep: &item{"deep", deep}}
+		for _, n := range items {
+			out.Items = append(out.Items, item{fmt.Sprint("item-", n), n})
+		}
+		return out
+	}
+	old := of("a b c", 1, 1, 2, 3, 4)
+	known, _ := Value(old).(ast.Object)
+	shared := func(v ast.Value) (names, items int) {
+		for i, list := range []string{"names", "items"} {
+			found := map[*ast.Term]bool{}
+			known.Get(ast.StringTerm(list)).Value.(*ast.Array).Foreach(func(term *ast.Term) { found[term] = true })
+			v.(ast.Object).Get(ast.StringTerm(list)).Value.(*ast.Array).Foreach(func(term *ast.Term) {
+				if found[term] {
+					*[]*int{&names, &items}[i]++
+				}
+			})
+		}
+		return names, items
+	}
+	for name, test := range map[string]struct {
+		now          *part
+		names, items int
+	}{
+		"equal":              {of("a b c", 1, 1, 2, 3, 4), 3, 4},
+		"added in front":     {of("x a b c", 1, 0, 1, 2, 3, 4), 3, 4},
+		"added in between":   {of("a x b c", 1, 1, 2, 9, 3, 4), 3, 4},
+		"removed":            {of("a c", 1, 1, 2, 4), 2, 3},
+		"another one":        {of("a b x", 2, 1, 9, 3, 4), 2, 3},
+		"nothing is left":    {of("", 1), 0, 0},
+		"two with one value": {of("a a b c", 1, 1, 1, 2, 3, 4), 3, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, want := ValueLike(test.now, old, known), Value(test.now)
+			if got.Compare(want) != 0 || !identical(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+			if names, items := shared(got); names < test.names || items < test.items {
+				t.Errorf("%d names and %d items are shared, want %d and %d", names, items, test.names, test.items)
+			}
+		})
+	}
+	if got, want := ValueLike(old, nil, nil), Value(old); got.Compare(want) != 0 {
+		t.Errorf("without a known value: got %v, want %v", got, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,6 +69,26 @@ func (r *reads) merge(other *reads) {
 	if other.each != nil {
 		r.next(step{any: true}).merge(other.each)
 	}
+}
+
+// PartBGPPeers is the part of a summary with the BGPPeers.
+const PartBGPPeers = "bgpPeers"
+
+// withoutBGPPeers returns what is read of an input besides the BGPPeers. A read of all parts of a state includes them.
+func (r *reads) withoutBGPPeers() *reads {
+	if r.whole {
+		return r
+	}
+	out := &reads{each: r.each, fields: maps.Clone(r.fields)}
+	for _, part := range []string{partState, partBefore} {
+		if of := out.fields[part]; of != nil && !of.whole {
+			rest := *of
+			rest.fields = maps.Clone(of.fields)
+			delete(rest.fields, PartBGPPeers)
+			out.fields[part] = &rest
+		}
+	}
+	return out
 }
 
 // of returns what is read of a field, nil if not even its existence is.

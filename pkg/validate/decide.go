@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
 	"github.com/bgpguard/bgpguard/pkg/state"
@@ -217,11 +215,36 @@ func waive(groups [][]Verdict) {
 // the strongest action, and of equal ones the first.
 type merger struct {
 	decision *Decision
-	index    map[[2]string]int // of policy and id
+	// began reports that the decision has the verdicts of the first world. index is by policy and id; it is nil while
+	// the verdicts are sorted and no other order was asked for.
+	began bool
+	index map[[2]string]int
 	// harmful is the first world in which a violation with members is worse, or any violation
 	// only because Typha drops an object.
 	harmful *world
 }
+
+// find returns the index of the verdict on the violation of v.
+func (m *merger) find(v *Verdict) (int, bool) {
+	n := len(m.decision.Verdicts)
+	if m.index == nil && n > 0 {
+		last := &m.decision.Verdicts[n-1].Violation
+		switch order := cmp.Or(cmp.Compare(last.Policy, v.Violation.Policy), cmp.Compare(last.ID, v.Violation.ID)); {
+		case order == 0:
+			return n - 1, true
+		case order > 0:
+			m.index = make(map[[2]string]int, n)
+			for i := range m.decision.Verdicts {
+				m.index[m.decision.Verdicts[i].key()] = i
+			}
+		}
+	}
+	at, known := m.index[v.key()]
+	return at, known
+}
+
+// key identifies the violation among those of all policies.
+func (v *Verdict) key() [2]string { return [2]string{v.Violation.Policy, v.Violation.ID} }
 
 // strength orders verdicts by what follows from them.
 func (v *Verdict) strength() int {
@@ -238,11 +261,11 @@ func (v *Verdict) strength() int {
 }
 
 // add adds the verdicts of a world. What is not worse is only of interest in the first
-// world, and without an assumption.
+// world, and without an assumption. The list of the first world becomes that of the decision.
 func (m *merger) add(w *world, verdicts []Verdict) {
-	first := m.index == nil
+	first := !m.began
 	if first {
-		m.index = make(map[[2]string]int, len(verdicts))
+		m.began, m.decision.Verdicts = true, verdicts[:0]
 	}
 	clause := ""
 	for i := range verdicts {
@@ -254,8 +277,7 @@ func (m *merger) add(w *world, verdicts []Verdict) {
 		if worse && m.harmful == nil && (len(v.Violation.Members) > 0 || w.typha) {
 			m.harmful = w
 		}
-		key := [2]string{v.Violation.Policy, v.Violation.ID}
-		at, known := m.index[key]
+		at, known := m.find(v)
 		if known && m.decision.Verdicts[at].strength() >= v.strength() {
 			continue
 		}
@@ -269,7 +291,9 @@ func (m *merger) add(w *world, verdicts []Verdict) {
 			m.decision.Verdicts[at] = *v
 			continue
 		}
-		m.index[key] = len(m.decision.Verdicts)
+		if m.index != nil {
+			m.index[v.key()] = len(m.decision.Verdicts)
+		}
 		m.decision.Verdicts = append(m.decision.Verdicts, *v)
 	}
 }
@@ -323,8 +347,8 @@ type comparison struct {
 	difference *policy.Difference
 	// set are the requests for the changes between the states.
 	set requestSet
-	// documents return the input of policies that evaluate changes, for each request.
-	documents []func() ast.Object
+	// documents are the input of policies that evaluate changes, for each request.
+	documents []*changeDocuments
 }
 
 // room returns an empty list with room for the verdicts of the policies that evaluate
@@ -374,10 +398,15 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int, numbers
 	case before.err != nil && !isUnread(before.err): // Otherwise the change fixes the object.
 		return out, fmt.Errorf("on the state before the change: %w", before.err)
 	}
-	found := slices.Clone(out[from:])
-	c.proposal.verdicts[i].Store(&found)
+	if len(out)-from <= maxCached {
+		found := slices.Clone(out[from:])
+		c.proposal.verdicts[i].Store(&found)
+	}
 	return out, nil
 }
+
+// maxCached is the number of verdicts of a policy that a proposal keeps. To compare more again costs less than to copy them.
+const maxCached = 256
 
 // ofChange returns the violations of policy number i, which evaluates changes, on the change of
 // a request. It evaluates
@@ -392,7 +421,7 @@ func (c *comparison) ofChange(ctx context.Context, p *policy.Policy, i, request 
 		return nil, nil
 	}
 	evaluate := func() ([]violation.Violation, error) {
-		return c.engine.evaluateChange(ctx, p, asked, c.documents[request](), c.after)
+		return c.engine.evaluateChange(ctx, p, asked, c.documents[request].of(p), c.after)
 	}
 	if !p.ReadsOnlyStates() || !c.difference.Unaffected(p) {
 		return evaluate()

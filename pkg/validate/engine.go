@@ -123,6 +123,15 @@ func NewEngine(policies *policy.Set) *Engine {
 	return e
 }
 
+// Fork returns an engine for policies that begins with the last evaluation of e, so that it recomputes only what differs in other
+// states. What the fork evaluates does not replace what e has cached.
+func (e *Engine) Fork(policies *policy.Set) *Engine {
+	out := NewEngine(policies)
+	out.now = e.now
+	out.configured.last.Store(e.configured.last.Load())
+	return out
+}
+
 // SetClock replaces the clock of input.now. It must be called before the first evaluation.
 func (e *Engine) SetClock(now func() time.Time) { e.now = now }
 
@@ -343,8 +352,8 @@ func (e *Engine) fill(ctx context.Context, v, before, decided *Evaluation, limit
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	for _, i := range e.reuse(v, before, decided) {
-		v.run(ctx, i, (*policy.Policy).Evaluate)
+	for _, p := range e.reuse(v, before, decided) {
+		v.run(ctx, p, (*policy.Policy).Evaluate)
 	}
 }
 
@@ -374,9 +383,15 @@ func (e *Engine) fillProposed(ctx context.Context, v, before *Evaluation) {
 	others.Wait()
 }
 
-// reuse sets the results of v that are known without an evaluation, and returns the numbers of the other policies; see fill.
+// open is the number of a policy that must be evaluated. partly evaluates it on some BGPPeers, nil if it cannot; see similar.partly.
+type open struct {
+	number int
+	partly func(context.Context, method) ([]violation.Violation, error)
+}
+
+// reuse sets the results of v that are known without an evaluation, and returns the other policies; see fill.
 // It reuses results of before, or else of the last states that changes led to, of policies that read equal values of both.
-func (e *Engine) reuse(v, before, decided *Evaluation) (others []int) {
+func (e *Engine) reuse(v, before, decided *Evaluation) (others []open) {
 	known := v.similar(before, e.proposed.all())
 	policies := v.Policies.Policies()
 	v.results = make([]result, len(policies))
@@ -397,14 +412,19 @@ func (e *Engine) reuse(v, before, decided *Evaluation) (others []int) {
 			v.results[i].err = decided.results[i].err
 			continue
 		}
-		others = append(others, i)
+		others = append(others, open{i, known.partly(v, i)})
 	}
 	return others
 }
 
-// run evaluates policy number i.
-func (v *Evaluation) run(ctx context.Context, i int, evaluate method) {
-	v.results[i].violations, v.results[i].err = run(ctx, v.Policies.Policies()[i], evaluate, v.document, v.data)
+// run evaluates a policy.
+func (v *Evaluation) run(ctx context.Context, p open, evaluate method) {
+	r := &v.results[p.number]
+	if p.partly != nil {
+		r.violations, r.err = p.partly(ctx, evaluate)
+		return
+	}
+	r.violations, r.err = run(ctx, v.Policies.Policies()[p.number], evaluate, v.document, v.data)
 }
 
 // prepare returns the evaluation of s without results: its topology and the input of
@@ -428,7 +448,7 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, policies *polic
 	}
 	v.input = newStateInput(v.Topology.Summary(), reads, oldInput)
 	v.at = e.now()
-	v.document = v.input.document(v.at)
+	v.document = newDocument(v.input.value, v.at)
 	v.data = newStateData(s, oldData)
 	return v, nil
 }

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,85 +58,145 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	put("bgp", s.BGP == old.BGP, whole(s.BGP))
 	put("nodes", s.Nodes == old.Nodes, whole(s.Nodes))
 	put("addresses", s.Addresses == old.Addresses, whole(s.Addresses))
-	put("otherASNumbers", s.OtherASNumbers == old.OtherASNumbers, whole(s.OtherASNumbers))
+	put("otherASNumbers", s.OtherASNumbers == old.OtherASNumbers, like(s.OtherASNumbers, old.OtherASNumbers))
 	put("mesh", s.Mesh == old.Mesh, whole(s.Mesh))
-	put("reflectors", s.Reflectors == old.Reflectors, whole(s.Reflectors))
-	put("sessions", s.Sessions == old.Sessions, whole(s.Sessions))
-	put("routes", s.Routes == old.Routes, whole(s.Routes))
+	put("reflectors", s.Reflectors == old.Reflectors, like(s.Reflectors, old.Reflectors))
+	put("sessions", s.Sessions == old.Sessions, like(s.Sessions, old.Sessions))
+	put("routes", s.Routes == old.Routes, like(s.Routes, old.Routes))
 	put("serviceRanges", s.ServiceRanges == old.ServiceRanges, whole(s.ServiceRanges))
 	put("convergence", s.Convergence == old.Convergence, whole(s.Convergence))
-	put("podTraffic", s.PodTraffic == old.PodTraffic, whole(s.PodTraffic))
+	put("podTraffic", s.PodTraffic == old.PodTraffic, like(s.PodTraffic, old.PodTraffic))
 	put("podAddresses", s.PodAddresses == old.PodAddresses, whole(s.PodAddresses))
-	put("clusterRoutes", s.ClusterRoutes == old.ClusterRoutes, whole(s.ClusterRoutes))
-	put("timers", s.Timers == old.Timers, whole(s.Timers))
+	put("clusterRoutes", s.ClusterRoutes == old.ClusterRoutes, like(s.ClusterRoutes, old.ClusterRoutes))
+	put("timers", s.Timers == old.Timers, like(s.Timers, old.Timers))
 	put("bgpPeers", false, each(s.BGPPeers, old.BGPPeers))
 	put("bgpConfigurations", false, each(s.BGPConfigurations, old.BGPConfigurations))
 	put("ipPools", false, each(s.IPPools, old.IPPools))
 	put("felixConfigurations", false, each(s.FelixConfigurations, old.FelixConfigurations))
 	put("clusterInformations", false, each(s.ClusterInformations, old.ClusterInformations))
-	put("bgpFilters", s.BGPFilters == old.BGPFilters, whole(s.BGPFilters))
-	put("secrets", s.Secrets == old.Secrets, whole(s.Secrets))
+	put("bgpFilters", s.BGPFilters == old.BGPFilters, like(s.BGPFilters, old.BGPFilters))
+	put("secrets", s.Secrets == old.Secrets, like(s.Secrets, old.Secrets))
 	put("typha", s.Typha == old.Typha, whole(s.Typha))
 	return in
 }
 
+// like converts a part that differs little from old, whose value is known.
+func like[T any](part, old *T) func(known ast.Object) ast.Value {
+	return func(known ast.Object) ast.Value { return policy.ValueLike(part, old, known) }
+}
+
 // each converts a map of objects. Values of known are reused for the objects that are
-// the same in old.
+// the same in old. The keys are in order, so that OPA need not sort them: O(objects) with a small
+// constant.
 func each[T any](objects, old map[string]*T) func(known ast.Object) ast.Value {
 	return func(known ast.Object) ast.Value {
-		obj := ast.NewObject()
-		same := known != nil && len(objects) == len(old)
-		for name, o := range objects {
-			n := ast.StringTerm(name)
-			if known != nil && old[name] == o {
-				obj.Insert(n, known.Get(n))
-				continue
-			}
-			same = false
-			obj.Insert(n, ast.NewTerm(policy.Value(o)))
+		if known == nil {
+			known, old = ast.NewObject(), nil
 		}
-		if same {
+		var fresh []string
+		for name, o := range objects {
+			if old[name] != o {
+				fresh = append(fresh, name)
+			}
+		}
+		if len(fresh) == 0 && len(objects) == len(old) && old != nil {
 			return known
 		}
-		return obj
+		slices.Sort(fresh)
+		items := make([][2]*ast.Term, 0, len(objects))
+		add := func(name string) {
+			items = append(items, [2]*ast.Term{ast.StringTerm(name), ast.NewTerm(policy.Value(objects[name]))})
+		}
+		known.Foreach(func(key, value *ast.Term) {
+			text, _ := key.Value.(ast.String)
+			name := string(text)
+			for len(fresh) > 0 && fresh[0] < name {
+				add(fresh[0])
+				fresh = fresh[1:]
+			}
+			switch o, ok := objects[name]; {
+			case !ok:
+			case o == old[name]:
+				items = append(items, [2]*ast.Term{key, value})
+			default: // The first of fresh.
+				add(name)
+				fresh = fresh[1:]
+			}
+		})
+		for _, name := range fresh {
+			add(name)
+		}
+		return ast.NewObject(items...)
 	}
 }
 
-// document returns the whole input of a policy without its parameters.
-func (in *stateInput) document(now time.Time) ast.Object {
+// newDocument returns the whole input of a policy without its parameters.
+func newDocument(state ast.Object, now time.Time) ast.Object {
 	return ast.NewObject(
-		[2]*ast.Term{ast.InternedTerm("state"), ast.NewTerm(in.value)},
+		[2]*ast.Term{ast.InternedTerm("state"), ast.NewTerm(state)},
 		[2]*ast.Term{ast.InternedTerm("now"), ast.NewTerm(ast.IntNumberTerm(int(now.UnixNano())).Value)},
 	)
 }
 
-// changeDocument returns a function that returns the input of policies that evaluate
-// changes, without their parameters. The first call builds the input.
-func (e *Engine) changeDocument(before, after *Evaluation, r *Request) func() ast.Object {
-	return sync.OnceValue(func() ast.Object {
-		change := struct {
-			Operation string         `json:"operation"`
-			Kind      string         `json:"kind"`
-			Name      string         `json:"name"`
-			User      string         `json:"user"`
-			Groups    []string       `json:"groups"`
-			DryRun    bool           `json:"dryRun"`
-			Object    map[string]any `json:"object"`
-			OldObject map[string]any `json:"oldObject"`
-			// Installation is that for which tigera-operator makes the change.
-			Installation map[string]any `json:"installation"`
-		}{string(r.Operation()), string(r.ID().Kind), r.ID().Name, r.User, r.Groups, r.DryRun, calico.Manifest(r.After), calico.Manifest(r.Before), calico.Manifest(r.installation)}
-		value, _ := policy.Value(change).(ast.Object)
-		for key, object := range map[string]calico.Object{"object": r.After, "oldObject": r.Before, "installation": r.installation} {
-			if calico.Manifest(object) == nil { // Value converts a nil map to {}, which would mean that the object exists.
-				value.Insert(ast.InternedTerm(key), ast.NullTerm())
+// changeDocuments return the input of policies that evaluate changes, without their parameters. The first call of each builds the
+// input.
+type changeDocuments struct {
+	all func() ast.Object
+	// eachPeer is that of policies that are evaluated for each BGPPeer.
+	eachPeer func() ast.Object
+}
+
+// of returns the input of a policy.
+func (d *changeDocuments) of(p *policy.Policy) ast.Object {
+	if p.Definition.EachBGPPeer {
+		return d.eachPeer()
+	}
+	return d.all()
+}
+
+// changeDocuments returns the input of policies that evaluate changes.
+func (e *Engine) changeDocuments(before, after *Evaluation, r *Request) *changeDocuments {
+	change := sync.OnceValue(func() *ast.Term { return changeTerm(r) })
+	with := func(before, after ast.Object) ast.Object {
+		out := newDocument(after, e.now())
+		out.Insert(ast.InternedTerm("before"), ast.NewTerm(before))
+		out.Insert(ast.InternedTerm("change"), change())
+		return out
+	}
+	return &changeDocuments{
+		all: sync.OnceValue(func() ast.Object { return with(before.input.value, after.input.value) }),
+		eachPeer: sync.OnceValue(func() ast.Object {
+			named := ""
+			if r.ID().Kind == calico.KindBGPPeer {
+				named = r.ID().Name
 			}
+			peers := newAffectedPeers(before.Topology.Summary().BGPPeers, after.Topology.Summary().BGPPeers, named)
+			return with(before.input.withPeers(peers.before), after.input.withPeers(peers.after))
+		}),
+	}
+}
+
+// changeTerm returns input.change.
+func changeTerm(r *Request) *ast.Term {
+	change := struct {
+		Operation string         `json:"operation"`
+		Kind      string         `json:"kind"`
+		Name      string         `json:"name"`
+		User      string         `json:"user"`
+		Groups    []string       `json:"groups"`
+		DryRun    bool           `json:"dryRun"`
+		Object    map[string]any `json:"object"`
+		OldObject map[string]any `json:"oldObject"`
+		// Installation is that for which tigera-operator makes the change.
+		Installation map[string]any `json:"installation"`
+	}{string(r.Operation()), string(r.ID().Kind), r.ID().Name, r.User, r.Groups, r.DryRun, calico.Manifest(r.After), calico.Manifest(r.Before), calico.Manifest(r.installation)}
+	value, _ := policy.Value(change).(ast.Object)
+	for key, object := range map[string]calico.Object{"object": r.After, "oldObject": r.Before, "installation": r.installation} {
+		if calico.Manifest(object) == nil { // Value converts a nil map to {}, which would mean that the object exists.
+			value.Insert(ast.InternedTerm(key), ast.NullTerm())
 		}
-		document := after.input.document(e.now())
-		document.Insert(ast.InternedTerm("before"), ast.NewTerm(before.input.value))
-		document.Insert(ast.InternedTerm("change"), ast.NewTerm(value))
-		return document
-	})
+	}
+	return ast.NewTerm(value)
 }
 
 // Input returns the input of policies, without their parameters, and data.state. Decide
@@ -166,5 +227,5 @@ func (e *Engine) Input(ctx context.Context, s *state.Snapshot, r Request) (input
 	if err != nil {
 		return nil, nil, err
 	}
-	return e.changeDocument(before, after, &r)(), after.data.value(everyPart), nil
+	return e.changeDocuments(before, after, &r).all(), after.data.value(everyPart), nil
 }

@@ -39,7 +39,7 @@ func (e *Engine) trySamples(ctx context.Context, p *policy.Policy, asked *policy
 	}
 	for _, c := range samples(ctx, base.Snapshot, p, asked) {
 		r := &Request{Change: c, DryRun: true}
-		if _, err := run(ctx, p, (*policy.Policy).Evaluate, e.changeDocument(base, base, r)(), base.data); err == nil {
+		if _, err := run(ctx, p, (*policy.Policy).Evaluate, e.changeDocuments(base, base, r).of(p), base.data); err == nil {
 			return true
 		}
 	}

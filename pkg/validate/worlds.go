@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/operator"
 	"github.com/bgpguard/bgpguard/pkg/policy"
@@ -186,13 +184,13 @@ func (e *Engine) compared(ctx context.Context, base *Evaluation, s *state.Snapsh
 // comparison compares the states before and after a proposal, between which the changes of a set are made.
 func (e *Engine) comparison(p *proposal, set requestSet) comparison {
 	c := comparison{
-		engine: e, proposal: p, set: set, documents: make([]func() ast.Object, len(set)),
+		engine: e, proposal: p, set: set, documents: make([]*changeDocuments, len(set)),
 		difference: policy.NewDifference(p.before.document, p.after.document),
 	}
 	for i := range set {
 		r := *set[i].Request
 		r.Change = r.ofUser()
-		c.documents[i] = e.changeDocument(p.before, p.after, &r)
+		c.documents[i] = e.changeDocuments(p.before, p.after, &r)
 	}
 	return c
 }

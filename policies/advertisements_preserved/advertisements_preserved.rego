@@ -23,6 +23,7 @@
 # custom:
 #   severity: high
 #   judges: change
+#   eachBGPPeer: true
 #   validationActions: [Warn]
 #   exampleMessage: |
 #     addresses of Services are no longer advertised to external peers: 1 IPv4 range (10.96.0.0/12 in

@@ -25,6 +25,7 @@
 #     BGPConfiguration: [spec.asNumber]
 #     BGPPeer: [spec.asNumber, spec.localASNumber]
 #     Node: ["metadata.annotations[projectcalico.org/ASNumber]"]
+#   eachBGPPeer: true
 #   validationActions: [Warn]
 #   exampleMessage: |
 #     the AS number of node node-1 changes from 64512 to 65546: this resets all its sessions; set the

@@ -20,6 +20,7 @@
 # custom:
 #   severity: medium
 #   judges: state
+#   eachBGPPeer: true
 #   validationActions: [Warn]
 #   exampleMessage: |
 #     BGPPeer tor has BGPFilters that do not exist: 1 BGPFilter (no-default); Calico skips them and

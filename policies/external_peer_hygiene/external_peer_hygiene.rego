@@ -25,6 +25,7 @@
 # custom:
 #   severity: medium
 #   judges: state
+#   eachBGPPeer: true
 #   validationActions: [Warn]
 #   exampleMessage: |
 #     BGPPeer tor-1 has no password: anyone who can send packets from the peer's address can reset its
@@ -340,9 +341,18 @@ _services contains {
 	"words": sprintf("%s of %s in BGPConfiguration default", [block.cidr, field]),
 	"object": {"kind": "BGPConfiguration", "name": "default", "fields": [sprintf("spec.%s", [field])]},
 } if {
-	some field in ["serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"]
-	some block in input.state.bgpConfigurations["default"].spec[field]
+	some field, blocks in _service_blocks
+	some block in blocks
 	_is_range(block.cidr)
+}
+
+# Each field by its name, so that a change of another one does not count.
+_service_blocks := {
+	"serviceClusterIPs": object.get(spec, "serviceClusterIPs", []),
+	"serviceExternalIPs": object.get(spec, "serviceExternalIPs", []),
+	"serviceLoadBalancerIPs": object.get(spec, "serviceLoadBalancerIPs", []),
+} if {
+	spec := input.state.bgpConfigurations["default"].spec
 }
 
 _is_range(cidr) if {

@@ -20,6 +20,7 @@
 # custom:
 #   severity: medium
 #   judges: state
+#   eachBGPPeer: true
 #   validationActions: [Warn]
 #   exampleMessage: |
 #     BGPPeer racks has a selector that selects no node: spec.peerSelector "rack == 'a'" selects 0 of
