@@ -13,6 +13,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/reserve"
 	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/validate"
@@ -37,6 +38,7 @@ type Handler struct {
 	ledger  *reserve.Ledger
 	twins   *twins
 	record  Record
+	room    func(*state.Snapshot) error
 }
 
 // Record is called for each change that is allowed although policies deny it, except for
@@ -47,9 +49,13 @@ type Record func(object corev1.ObjectReference, user string, overrides []validat
 func New(cluster Cluster, decider Decider) *Handler {
 	return &Handler{
 		cluster: cluster, decider: decider, ledger: reserve.NewLedger(nil, "", logr.Discard()), twins: newTwins(time.Now),
-		record: func(corev1.ObjectReference, string, []validate.Override) {},
+		record: func(corev1.ObjectReference, string, []validate.Override) {}, room: func(*state.Snapshot) error { return nil },
 	}
 }
+
+// SetRoom sets the function that returns an error if a state has no room for a further BGPPeer. Creates are then denied. It must
+// be called before the first request.
+func (h *Handler) SetRoom(room func(*state.Snapshot) error) { h.room = room }
 
 // SetLedger sets the ledger of the changes that are in flight. Without it the handler
 // reserves changes for itself only. It must be called before the first request.
@@ -116,6 +122,11 @@ func (h *Handler) answer(ctx context.Context, req *admission.Request) *reply {
 		return r.allow()
 	}
 	r.id = c.ID()
+	if c.Before == nil && r.id.Kind == calico.KindBGPPeer && snapshot.Get(r.id) == nil {
+		if err := h.room(snapshot); err != nil {
+			return r.fail(http.StatusForbidden, err.Error())
+		}
+	}
 	if !aboutNode(req) {
 		r.notes = append(r.notes, ignored(snapshot, r.id)...)
 	}

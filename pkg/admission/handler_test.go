@@ -148,6 +148,36 @@ func TestHandle(t *testing.T) {
 	}
 }
 
+// A BGPPeer for which the memory does not suffice is denied before it is evaluated. Other changes are evaluated.
+func TestNoRoomForABGPPeer(t *testing.T) {
+	full := fmt.Errorf("%w: 7,000 BGPPeers", state.ErrTooLarge)
+	for name, test := range map[string]struct {
+		request admission.Request
+		want    string
+	}{
+		"a create": {
+			request(create, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), ""),
+			`{"uid":"","allowed":false,"status":{"metadata":{},"status":"Failure","message":"state too large: 7,000 BGPPeers","reason":"Forbidden","code":403},"auditAnnotations":{"data-age":"3s","decision":"full"}}`,
+		},
+		"an update": {
+			request(update, v3, "BGPPeer", "a", peer(v3, "a", goodSpec), peer(v3, "a", goodSpec)),
+			`{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"}}`,
+		},
+		"a delete": {
+			request(remove, v3, "BGPPeer", "a", "", peer(v3, "a", goodSpec)),
+			`{"uid":"","allowed":true,"auditAnnotations":{"data-age":"3s","decision":"allowed"}}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := New(fakeCluster{}, always(allowed()))
+			h.SetRoom(func(*state.Snapshot) error { return full })
+			if got := toJSON(t, h.Handle(t.Context(), test.request).AdmissionResponse); got != test.want {
+				t.Errorf("got\n%s\nwant\n%s", got, test.want)
+			}
+		})
+	}
+}
+
 func TestAStoredValueThatCalicoCannotDecodeCanBeFixed(t *testing.T) {
 	var got state.Change
 	decider := deciderFunc(func(_ context.Context, _ *state.Snapshot, c validate.Request) *validate.Decision {

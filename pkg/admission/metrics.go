@@ -12,7 +12,7 @@ import (
 var (
 	requests = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_requests_total",
-		Help: "Reviews by result: allowed, denied, invalid (the request cannot be evaluated because of its content), busy (too many other changes are in flight) or error (bgpguard could not evaluate it; changes of Nodes are then allowed).",
+		Help: "Reviews by result: allowed, denied, invalid (the request cannot be evaluated because of its content), busy (too many other changes are in flight), full (a BGPPeer for which the memory of bgpguard does not suffice) or error (bgpguard could not evaluate it; changes of Nodes are then allowed).",
 	}, []string{"result", "operation", "kind", "dry_run"})
 	decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bgpguard_decisions_total",

@@ -26,6 +26,8 @@ const (
 	resultInvalid = "invalid"
 	// resultError is a request that cannot be evaluated because of bgpguard's own state.
 	resultError = "error"
+	// resultFull is a create for which the state has no room.
+	resultFull = "full"
 	// resultBusy is a request that cannot be evaluated because too many other changes are in
 	// flight.
 	resultBusy = "busy"
@@ -107,6 +109,8 @@ func (r *reply) fail(code int32, message string) *reply {
 	switch code {
 	case http.StatusServiceUnavailable:
 		reason = metav1.StatusReasonServiceUnavailable
+	case http.StatusForbidden:
+		r.result, reason = resultFull, metav1.StatusReasonForbidden
 	case http.StatusTooManyRequests:
 		r.result, reason = resultBusy, metav1.StatusReasonTooManyRequests
 	case http.StatusBadRequest:
@@ -190,6 +194,8 @@ func (r *reply) log(log logr.Logger) {
 		log.Info("Denied", "policies", r.policies(violation.Deny), "message", r.Result.Message)
 	case r.result == resultInvalid:
 		log.Info("Rejected as invalid", "code", r.Result.Code, "message", r.Result.Message)
+	case r.result == resultFull:
+		log.Info("Denied because the state has no room", "code", r.Result.Code, "message", r.Result.Message)
 	case r.result == resultBusy:
 		log.Info("Rejected because too many changes are in flight", "code", r.Result.Code, "message", r.Result.Message)
 	case r.result == resultError:

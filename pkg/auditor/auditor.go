@@ -306,7 +306,7 @@ func (a *Auditor) audit(ctx context.Context, now time.Time, snapshot *state.Snap
 	}
 	// Follow evaluates hypothetical states. On the engine of the requests they would replace
 	// the cached evaluation.
-	trail, err := before.Follow(limited, latest, validate.NewEngine(set), step)
+	trail, err := before.Follow(limited, latest, a.engine.Fork(set), step)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,14 @@ var (
 		Name: "bgpguard_snapshot_stale",
 		Help: "1 if the age of the state exceeds the bound, so that changes cannot be evaluated, else 0.",
 	})
+	snapshotTooLarge = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "bgpguard_snapshot_too_large",
+		Help: "1 if the cluster has more BGPPeers than fit into the memory of this replica, so that changes cannot be evaluated, else 0.",
+	})
+	maximumBGPPeers = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "bgpguard_bgppeers_limit",
+		Help: "Largest number of BGPPeers that fit into the memory of this replica beside the Nodes of the cluster: a further one is denied. 0 without a memory limit.",
+	})
 	snapshotObjects = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "bgpguard_snapshot_objects",
 		Help: "Objects in the state, by kind.",
@@ -38,7 +46,7 @@ var (
 // Collectors returns the metrics of this package. A process has one set of them, for one
 // store.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{snapshotAge, snapshotStale, snapshotObjects, undecodableObjects, snapshotVersion, kindSynced}
+	return []prometheus.Collector{snapshotAge, snapshotStale, snapshotTooLarge, maximumBGPPeers, snapshotObjects, undecodableObjects, snapshotVersion, kindSynced}
 }
 
 // setShown sets the gauges of a kind after an event, before the next setGauges: who makes
@@ -76,6 +84,14 @@ func (s *Store) setGauges() {
 		kindSynced.WithLabelValues(kind).Set(synced)
 		snapshotObjects.WithLabelValues(kind).Set(float64(objects))
 		undecodableObjects.WithLabelValues(kind).Set(float64(undecodable[f.kind]))
+	}
+	tooLarge := 0.0
+	if s.tooLarge() != nil {
+		tooLarge = 1
+	}
+	snapshotTooLarge.Set(tooLarge)
+	if limit, bounded := s.capacity.BGPPeers(s.counts[calico.KindNode]); bounded {
+		maximumBGPPeers.Set(float64(limit))
 	}
 	if len(s.feeds) > 0 {
 		snapshotAge.Set(s.age().Seconds())

@@ -37,11 +37,14 @@ type Store struct {
 	// does not change it.
 	elapsed  func() time.Duration
 	maxAge   time.Duration // 0 means no bound
+	capacity Capacity
 	intern   interner
 	announce loop.Signal
 	observer Observer
 
 	mu sync.Mutex
+	// exceeded reports that the state was too large when that was last checked.
+	exceeded bool
 	// shown are the newest versions of events.
 	shown map[calico.Kind]float64
 	// contents are those of the API group that Calico reads.
@@ -160,14 +163,18 @@ const MinMaxAge = 90 * time.Second
 // before the store is used. Without a call there is no bound.
 func (s *Store) SetMaxAge(age time.Duration) { s.maxAge = age }
 
+// SetCapacity bounds the BGPPeers of the state: Snapshot and Check fail if they exceed it by more than a tenth. No snapshot is
+// built then, so that memory suffices for the objects. Call it before the store is used.
+func (s *Store) SetCapacity(c Capacity) { s.capacity = c }
+
 // Snapshot returns the current state and its age: the longest time since the API
 // server last answered for a kind, over all kinds except observations. It answers about
-// once a minute even if nothing changes. Errors wrap state.ErrNotSynced or state.ErrStale.
+// once a minute even if nothing changes. Errors wrap state.ErrNotSynced, state.ErrTooLarge or state.ErrStale.
 // With state.ErrStale the age is valid.
 func (s *Store) Snapshot() (*state.Snapshot, time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.notSynced(); err != nil {
+	if err := errors.Join(s.notSynced(), s.tooLarge()); err != nil {
 		return nil, 0, err
 	}
 	if err := s.stale(); err != nil {
@@ -181,10 +188,30 @@ func (s *Store) Snapshot() (*state.Snapshot, time.Duration, error) {
 func (s *Store) Check(*http.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.notSynced(); err != nil {
+	if err := errors.Join(s.notSynced(), s.tooLarge()); err != nil {
 		return err
 	}
 	return s.stale()
+}
+
+// Full returns why the state is too large to be evaluated, "" if it is not.
+func (s *Store) Full() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.tooLarge(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// tooLarge returns an error if the state has too many BGPPeers, while they are read as well.
+func (s *Store) tooLarge() error {
+	err := s.capacity.check(s.counts[calico.KindNode], s.counts[calico.KindBGPPeer])
+	if err != nil && !s.exceeded {
+		s.log.Error(err, "Cannot evaluate changes")
+	}
+	s.exceeded = err != nil
+	return err
 }
 
 // Unread returns the objects that do not decode and are therefore not in the state, and those with
@@ -235,7 +262,7 @@ func (s *Store) announceTo(ctx context.Context, idle func(context.Context), chan
 func (s *Store) latest() (*state.Snapshot, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.notSynced() != nil {
+	if s.notSynced() != nil || s.tooLarge() != nil {
 		return nil, false
 	}
 	return s.build(), true

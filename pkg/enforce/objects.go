@@ -63,13 +63,15 @@ type StatusOptions struct {
 	// NotAsked returns why the API server does not ask bgpguard about all changes, "" if it does,
 	// and whether that is known.
 	NotAsked func() (reason string, known bool)
+	// TooLarge returns why the state is too large to be evaluated, "" if it is not.
+	TooLarge func() string
 }
 
 // WriteStatus makes Objects write the status of BGPPolicies: each replica its own
 // entry, the leader the rest, in Lead. Call it before Start.
 func (o *Objects) WriteStatus(mgr manager.Manager, options StatusOptions) {
 	o.status = &status{
-		keeper: o.keeper, count: options.Count, notAsked: options.NotAsked, replica: options.Replica, log: o.log,
+		keeper: o.keeper, count: options.Count, notAsked: options.NotAsked, tooLarge: options.TooLarge, replica: options.Replica, log: o.log,
 		cached: mgr.GetCache(), live: mgr.GetAPIReader(), writer: mgr.GetClient().Status(), now: time.Now,
 		own: loop.NewSignal(), rest: loop.NewSignal(), lagging: map[lag]time.Time{},
 	}

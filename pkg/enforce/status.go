@@ -50,6 +50,7 @@ type status struct {
 	keeper   *Keeper
 	count    Count
 	notAsked func() (reason string, known bool)
+	tooLarge func() string
 	replica  string
 	log      logr.Logger
 	// cached is read first, live before a write.
@@ -219,7 +220,7 @@ func (s *status) restPart(o *v1alpha1.BGPPolicy, outcome *Outcome) *v1alpha1.BGP
 	if is := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionEnforced); !known && is != nil && is.Reason == v1alpha1.ReasonNotAsked {
 		notAsked = is.Message // What the previous leader has found.
 	}
-	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas, notAsked)} {
+	for _, c := range []metav1.Condition{compiled(outcome), enforced(outcome, replicas, notAsked, s.tooLarge())} {
 		c.ObservedGeneration, c.LastTransitionTime, c.Message = outcome.Generation, metav1.NewTime(s.now()), text.Cut(c.Message, maxMessage)
 		meta.SetStatusCondition(&want.Conditions, c)
 	}
@@ -239,8 +240,9 @@ func compiled(outcome *Outcome) metav1.Condition {
 }
 
 // enforced returns the condition for all replicas, the leader's own entry first. notAsked is the
-// reason why the API server does not ask bgpguard about all changes, "" if it does.
-func enforced(outcome *Outcome, replicas []v1alpha1.Replica, notAsked string) metav1.Condition {
+// reason why the API server does not ask bgpguard about all changes, "" if it does. tooLarge is the reason why the
+// state is too large to be evaluated, "" if it is not.
+func enforced(outcome *Outcome, replicas []v1alpha1.Replica, notAsked, tooLarge string) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionEnforced, Status: metav1.ConditionFalse}
 	if outcome.Err != nil {
 		c.Reason = v1alpha1.ReasonInvalid
@@ -254,6 +256,10 @@ func enforced(outcome *Outcome, replicas []v1alpha1.Replica, notAsked string) me
 	}
 	if err := outcome.Policy.Quarantined(); err != nil {
 		c.Reason, c.Message = v1alpha1.ReasonEvaluationFails, fmt.Sprintf("not enforced: %v", err)
+		return c
+	}
+	if tooLarge != "" {
+		c.Reason, c.Message = v1alpha1.ReasonStateTooLarge, tooLarge
 		return c
 	}
 	if notAsked != "" {

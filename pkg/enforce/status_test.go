@@ -89,8 +89,8 @@ func bench(t *testing.T, documents ...policy.Document) (*status, *apiServer, *cl
 	return &status{
 		keeper: k, replica: "a", log: logr.Discard(), cached: server, live: server, writer: server, now: at.now,
 		count:    func() (map[string]int32, time.Time) { return map[string]int32{"mesh": 1}, at.at },
-		notAsked: func() (string, bool) { return "", true },
-		lagging:  map[lag]time.Time{},
+		notAsked: func() (string, bool) { return "", true }, tooLarge: func() string { return "" },
+		lagging: map[lag]time.Time{},
 	}, server, at
 }
 
@@ -237,25 +237,27 @@ func TestEnforcedLooksAtAllReplicas(t *testing.T) {
 		outcome  Outcome
 		replicas []v1alpha1.Replica
 		notAsked string
+		tooLarge string
 		want     string
 	}{
-		"all agree":                   {good, []v1alpha1.Replica{of("a", 3), of("b", 3)}, "", "True Enforced: generation 3 is enforced on all replicas (2)"},
-		"the API server does not ask": {good, []v1alpha1.Replica{of("a", 3), of("b", 2)}, "no webhook", "False NotAsked: no webhook"},
+		"all agree":                   {good, []v1alpha1.Replica{of("a", 3), of("b", 3)}, "", "", "True Enforced: generation 3 is enforced on all replicas (2)"},
+		"the API server does not ask": {good, []v1alpha1.Replica{of("a", 3), of("b", 2)}, "no webhook", "", "False NotAsked: no webhook"},
+		"the state is too large":      {good, []v1alpha1.Replica{of("a", 3)}, "no webhook", "too many", "False StateTooLarge: too many"},
 		"one is behind": {
 			good, []v1alpha1.Replica{of("a", 3), of("b", 2)},
-			"", "False ReplicasDiffer: 1 of 2 replicas do not enforce generation 3 yet (b enforces generation 2): see status.replicas",
+			"", "", "False ReplicasDiffer: 1 of 2 replicas do not enforce generation 3 yet (b enforces generation 2): see status.replicas",
 		},
 		"an older generation": {
 			Outcome{Generation: 3, Enforced: 2, Policy: &policy.Policy{}, Err: errors.New("x")}, []v1alpha1.Replica{of("a", 2)},
-			"", "False LastGood: generation 2 is still enforced: generation 3 is rejected, see condition Compiled",
+			"", "", "False LastGood: generation 2 is still enforced: generation 3 is rejected, see condition Compiled",
 		},
 		"nothing": {
 			Outcome{Generation: 3, Err: errors.New("x")}, []v1alpha1.Replica{of("a", 0)},
-			"no webhook", "False Invalid: nothing is enforced: generation 3 is rejected, see condition Compiled",
+			"no webhook", "too many", "False Invalid: nothing is enforced: generation 3 is rejected, see condition Compiled",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := enforced(&c.outcome, c.replicas, c.notAsked)
+			got := enforced(&c.outcome, c.replicas, c.notAsked, c.tooLarge)
 			if text := fmt.Sprintf("%s %s: %s", got.Status, got.Reason, got.Message); text != c.want {
 				t.Errorf("\n got %s\nwant %s", text, c.want)
 			}

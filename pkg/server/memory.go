@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -27,6 +28,15 @@ const (
 	// is a process of its own with a heap of 64 MiB, and to what the runtime does not count.
 	reservedMemory = 76 << 20
 )
+
+// memoryLimit returns the memory in bytes that the process may use, 0 for no limit. Call it after limitMemory.
+func memoryLimit() int64 {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return 0
+	}
+	return limit
+}
 
 // limitMemory makes the garbage collector keep the memory of the process below the limit of its
 // container, less reservedMemory, unless $GOMEMLIMIT sets a limit: near the limit, the process

@@ -26,6 +26,13 @@ func TestLimitMemory(t *testing.T) {
 			if got := debug.SetMemoryLimit(-1); (err != nil) != (test.want == 0) || test.want != 0 && got != test.want {
 				t.Errorf("the limit is %d, %v, want %d", got, err, test.want)
 			}
+			bound := test.want
+			if bound == math.MaxInt64 {
+				bound = 0
+			}
+			if got := memoryLimit(); got != bound {
+				t.Errorf("the process may use %d bytes, want %d", got, bound)
+			}
 		})
 	}
 }

@@ -67,6 +67,8 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	store := cluster.NewStore(log.WithName("cluster"))
 	store.SetMaxAge(o.MaxDataAge)
 	store.SetTypha(o.Typha)
+	capacity := cluster.NewCapacity(memoryLimit())
+	store.SetCapacity(capacity)
 	engine := validate.NewEngine(policy.NewSet(nil))
 	trials := trial.NewRunner()
 	keeper := enforce.NewKeeper(sources.Library(), log.WithName("policies"))
@@ -126,7 +128,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		audits.Notify()
 	})
 	exceptions := enforce.NewExceptions(mgr, engine.SetExceptions, log.WithName("exceptions"))
-	election, err := newElection(mgr, audits, policies, exceptions, &o, log.WithName("leader"))
+	election, err := newElection(mgr, audits, policies, exceptions, store, &o, log.WithName("leader"))
 	if err != nil {
 		return err
 	}
@@ -143,6 +145,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	admit := admission.New(readyCluster{Store: store, policies: policies}, engine)
 	admit.SetLedger(ledger)
+	admit.SetRoom(capacity.Room)
 	admit.SetRecord(recordWith(audits.exemptions, exceptions))
 	stopping := &shutdown{log: log, delay: o.ShutdownDelay}
 	if err := serveReviews(mgr, map[string]reviews{
@@ -225,7 +228,7 @@ func ignoreDone(ctx context.Context, err error) error {
 }
 
 // newElection returns the election of the leader, with all work that depends on it.
-func newElection(mgr manager.Manager, audits auditing, p policies, exceptions *enforce.Exceptions, o *Options, log logr.Logger) (*leader.Election, error) {
+func newElection(mgr manager.Manager, audits auditing, p policies, exceptions *enforce.Exceptions, store *cluster.Store, o *Options, log logr.Logger) (*leader.Election, error) {
 	election := leader.Alone()
 	if o.LeaderElect {
 		var err error
@@ -237,7 +240,7 @@ func newElection(mgr manager.Manager, audits auditing, p policies, exceptions *e
 	election.Add(audits.work()...)
 	election.Add(leader.Work{Lead: exceptions.Lead})
 	if p.objects != nil {
-		p.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked})
+		p.objects.WriteStatus(mgr, enforce.StatusOptions{Replica: replica(), Count: audits.Counts, NotAsked: audits.notAsked, TooLarge: store.Full})
 		election.Add(leader.Work{Lead: p.objects.Lead})
 	}
 	return election, nil
@@ -261,7 +264,7 @@ func newLedger(mgr manager.Manager, store *cluster.Store, follower *cluster.Foll
 func tryOn(engine *validate.Engine, store *cluster.Store, trials *trial.Runner) admission.Try {
 	return func(ctx context.Context, d *policy.Document, p *policy.Policy) ([]violation.Violation, error) {
 		snapshot, _, err := store.Snapshot()
-		if errors.Is(err, state.ErrNotSynced) {
+		if errors.Is(err, state.ErrNotSynced) || errors.Is(err, state.ErrTooLarge) {
 			return nil, nil
 		}
 		if err != nil {

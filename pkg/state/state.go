@@ -18,6 +18,10 @@ var ErrNotSynced = errors.New("not ready")
 // changed. Other errors wrap it. The caller can repeat the request.
 var ErrStale = errors.New("stale data")
 
+// ErrTooLarge means that the state has more objects than fit into the memory of the process. Other errors wrap
+// it. The request fails until objects are deleted or the process has more memory.
+var ErrTooLarge = errors.New("state too large")
+
 // Snapshot is an immutable copy of the state: a list of objects for each kind in the table
 // of kinds. The lists and the objects must not be changed. A nil *Snapshot is the empty
 // state.

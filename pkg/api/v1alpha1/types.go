@@ -196,6 +196,9 @@ const (
 	// ReasonNotAsked: Enforced is False because the API server does not ask bgpguard about
 	// some or all changes.
 	ReasonNotAsked = "NotAsked"
+	// ReasonStateTooLarge: Enforced is False because the cluster has more BGPPeers than fit into the
+	// memory of bgpguard, which then evaluates no change.
+	ReasonStateTooLarge = "StateTooLarge"
 	// ReasonEvaluationFails: Enforced is False because the evaluation of the policy failed so
 	// often in succession that it is quarantined.
 	ReasonEvaluationFails = "EvaluationFails"
