@@ -26,7 +26,7 @@ func TestAChangeCostsNoMoreBesideMoreBGPPeers(t *testing.T) {
 			s := perNode(t, way, 2*n, n)
 			e := NewEngine(set)
 			for name, c := range perNodeChanges(t, way) {
-				// Its violation names the BGPPeers that remain.
+				// Its message names what selects nodes, which the policies look for in all BGPPeers.
 				if name == "rack-delete" {
 					continue
 				}

@@ -40,7 +40,11 @@ unused(peers) := array.slice(
 	],
 	0, 10,
 ) if {
-	candidates := {name | peers[name].localNodes == 0} | {name | peers[name].remoteNodes == 0}
+	# Only peers that are nodes have a remote side: there can be an external peer for each node.
+	candidates := {name | peers[name].localNodes == 0} | {name |
+		peers[name].remoteNodes == 0
+		peers[name].scope == "nodes"
+	}
 }
 
 # METADATA
