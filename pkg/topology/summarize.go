@@ -126,6 +126,7 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 		}
 		return same
 	})
+	t.peersSince = peersSince{of: old}
 	if len(changed) == 0 && kept == len(old) && before != nil {
 		s.BGPPeers = old
 		return t.tallies == before.tallies
@@ -136,10 +137,14 @@ func (t *Topology) summarizePeers(s *Summary, before *Topology) bool {
 	}
 	for _, e := range changed {
 		s.BGPPeers[e.name] = e.part
+		t.peersSince.changed = append(t.peersSince.changed, e.name)
 	}
 	if len(s.BGPPeers) > len(t.sessions.Peerings) {
 		maps.DeleteFunc(s.BGPPeers, func(name string, _ *BGPPeer) bool {
 			_, ok := slices.BinarySearchFunc(t.sessions.Peerings, name, func(r *sessions.Peering, name string) int { return cmp.Compare(r.Peer.Name, name) })
+			if !ok {
+				t.peersSince.changed = append(t.peersSince.changed, name)
+			}
 			return !ok
 		})
 	}
@@ -155,6 +160,41 @@ func (t *Topology) sessionsDiffer(before *Topology) func(*sessions.Peering) bool
 	now, was := t.sessions.Networks, before.sessions.Networks
 	a, b := now[calico.IPv4].ExternalsDiffer(was[calico.IPv4]), now[calico.IPv6].ExternalsDiffer(was[calico.IPv6])
 	return func(p *sessions.Peering) bool { return a(p) || b(p) }
+}
+
+// peersSince names the BGPPeers in a summary that are not those of an earlier one.
+type peersSince struct {
+	of      map[string]*BGPPeer
+	changed []string
+}
+
+// ChangedBGPPeers returns the names of the BGPPeers whose parts differ between the summaries of before and of t, in any order: those
+// of which only one has a part, too. O(changed BGPPeers) if Compute made t from before, and else O(BGPPeers).
+func (t *Topology) ChangedBGPPeers(before *Topology) []string {
+	from, to := before.summary.BGPPeers, t.summary.BGPPeers
+	switch {
+	case sameMap(from, to):
+		return nil
+	case sameMap(from, t.peersSince.of):
+		return t.peersSince.changed
+	}
+	var out []string
+	for name, part := range to {
+		if from[name] != part {
+			out = append(out, name)
+		}
+	}
+	for name := range from {
+		if to[name] == nil {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// sameMap reports whether two maps are one.
+func sameMap(a, b map[string]*BGPPeer) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
 }
 
 // sessionsOf returns the number of sessions with at least one half-session that the

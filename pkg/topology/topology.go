@@ -35,6 +35,7 @@ type Topology struct {
 	measures, sessionMeasures measures
 	allocations               *allocations
 	needs                     needs
+	peersSince                peersSince
 }
 
 // Transit returns the lists of transit peers that Compute was given, none for a nil t.

@@ -2,8 +2,8 @@ package validate
 
 import (
 	"context"
-	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -15,24 +15,12 @@ import (
 // affectedPeers are the BGPPeers of two states that differ, and those with the address of one that differs, by name and in order.
 type affectedPeers struct{ before, after []string }
 
-// newAffectedPeers compares the BGPPeers of two summaries. named is the name of a further BGPPeer that counts as different, "" for none.
-// O(BGPPeers) with a very small constant.
-func newAffectedPeers(before, after map[string]*topology.BGPPeer, named string) *affectedPeers {
-	differ := map[string]bool{}
-	if before[named] != nil || after[named] != nil {
-		differ[named] = true
-	}
-	if !sameMap(before, after) {
-		for name, p := range after {
-			if before[name] != p {
-				differ[name] = true
-			}
-		}
-		for name := range before {
-			if after[name] == nil {
-				differ[name] = true
-			}
-		}
+// newAffectedPeers returns the affected BGPPeers of two states, by their parts. changed are the names of those that differ, and of others
+// that count as different. O(BGPPeers) with a very small constant.
+func newAffectedPeers(before, after map[string]*topology.BGPPeer, changed []string) *affectedPeers {
+	differ := make(map[string]bool, len(changed))
+	for _, name := range changed {
+		differ[name] = true
 	}
 	addresses, nowhere := map[string]bool{}, false
 	for name := range differ {
@@ -46,32 +34,53 @@ func newAffectedPeers(before, after map[string]*topology.BGPPeer, named string) 
 			}
 		}
 	}
-	among := func(peers map[string]*topology.BGPPeer) (names []string) {
+	var same []string // They are in both states.
+	if len(addresses) > 0 || nowhere {
+		for name, p := range after {
+			if (p.Address != nil && addresses[*p.Address] || p.Address == nil && nowhere && p.Scope == topology.ScopeExternal) && !differ[name] {
+				same = append(same, name)
+			}
+		}
+	}
+	with := func(peers map[string]*topology.BGPPeer) []string {
+		names := slices.Clone(same)
 		for name := range differ {
 			if peers[name] != nil {
 				names = append(names, name)
 			}
 		}
-		if len(addresses) > 0 || nowhere {
-			for name, p := range peers {
-				if (p.Address != nil && addresses[*p.Address] || p.Address == nil && nowhere && p.Scope == topology.ScopeExternal) && !differ[name] {
-					names = append(names, name)
-				}
-			}
-		}
 		slices.Sort(names)
 		return names
 	}
-	out := &affectedPeers{before: among(before)}
-	if out.after = out.before; !sameMap(before, after) {
-		out.after = among(after)
-	}
-	return out
+	return &affectedPeers{with(before), with(after)}
 }
 
-// sameMap reports whether two summaries share their BGPPeers.
-func sameMap(a, b map[string]*topology.BGPPeer) bool {
-	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer()
+// with returns the BGPPeers with a further one that is the same in both states.
+func (a *affectedPeers) with(name string, before, after *Evaluation) *affectedPeers {
+	from, to := before.Topology.Summary().BGPPeers, after.Topology.Summary().BGPPeers
+	if from[name] != to[name] || from[name] == nil || slices.Contains(a.after, name) {
+		return a
+	}
+	return newAffectedPeers(from, to, append(slices.Clip(after.Topology.ChangedBGPPeers(before.Topology)), name))
+}
+
+// affectedCache holds the BGPPeers of a state that differ from those of an earlier one. It is safe for concurrent use.
+type affectedCache struct {
+	mu    sync.Mutex
+	since *topology.Topology
+	peers *affectedPeers
+}
+
+// affectedSince returns the BGPPeers that differ between the evaluation of an earlier state and v.
+func (v *Evaluation) affectedSince(before *Evaluation) *affectedPeers {
+	c := v.affected
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.since != before.Topology {
+		c.since = before.Topology
+		c.peers = newAffectedPeers(before.Topology.Summary().BGPPeers, v.Topology.Summary().BGPPeers, v.Topology.ChangedBGPPeers(before.Topology))
+	}
+	return c.peers
 }
 
 // withPeers returns input.state with only the BGPPeers of the given names.
@@ -97,14 +106,6 @@ func (in *stateInput) withPeers(names []string) ast.Object {
 	return out
 }
 
-// affected returns the BGPPeers that differ between the two evaluations.
-func (s *similarEvaluation) affected(v *Evaluation) *affectedPeers {
-	if s.peers == nil {
-		s.peers = newAffectedPeers(s.Topology.Summary().BGPPeers, v.Topology.Summary().BGPPeers, "")
-	}
-	return s.peers
-}
-
 // partly returns an evaluation of policy number i on the BGPPeers that differ from those of a similar evaluation, whose violations
 // of all others hold. It returns nil if there is no such evaluation. A policy that finds other violations than it found
 // before, or one twice, does depend on other BGPPeers, and is evaluated on all of them.
@@ -118,7 +119,7 @@ func (s similar) partly(v *Evaluation, i int) func(ctx context.Context, evaluate
 		if known.results[i].err != nil || !v.data.sameFor(p, known.data) || !known.difference.UnaffectedBesidesBGPPeers(p) {
 			continue
 		}
-		peers := known.affected(v)
+		peers := v.affectedSince(known.Evaluation)
 		if 2*(len(peers.before)+len(peers.after)) > len(v.Topology.Summary().BGPPeers) {
 			continue
 		}

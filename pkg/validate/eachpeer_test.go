@@ -123,24 +123,23 @@ func TestAffectedPeers(t *testing.T) {
 	a, b, other := address("10.0.0.1"), address("10.0.0.1"), address("10.0.0.2")
 	invalid, invalidToo, nodesOnly := &topology.BGPPeer{Scope: topology.ScopeExternal}, &topology.BGPPeer{Scope: topology.ScopeExternal}, &topology.BGPPeer{Scope: "nodes"}
 	type peers = map[string]*topology.BGPPeer
-	same := peers{"a": a, "b": b}
 	for name, test := range map[string]struct {
 		before, after peers
-		named         string
+		changed       []string
 		want          affectedPeers
 	}{
-		"nothing":                   {same, same, "", affectedPeers{}},
-		"the changed one":           {same, same, "a", affectedPeers{[]string{"a", "b"}, []string{"a", "b"}}},
-		"one that does not exist":   {same, same, "x", affectedPeers{}},
-		"a create":                  {peers{"other": other}, peers{"a": a, "other": other}, "", affectedPeers{nil, []string{"a"}}},
-		"beside the same address":   {peers{"a": a, "other": other}, peers{"a": a, "b": b, "other": other}, "", affectedPeers{[]string{"a"}, []string{"a", "b"}}},
-		"a delete":                  {peers{"a": a, "b": b, "other": other}, peers{"b": b, "other": other}, "", affectedPeers{[]string{"a", "b"}, []string{"b"}}},
-		"another address":           {peers{"a": a, "b": b, "other": other}, peers{"a": address("10.0.0.2"), "b": b, "other": other}, "", affectedPeers{[]string{"a", "b", "other"}, []string{"a", "b", "other"}}},
-		"addresses that are none":   {peers{"x": invalid, "n": nodesOnly}, peers{"x": invalid, "y": invalidToo, "n": nodesOnly}, "", affectedPeers{[]string{"x"}, []string{"x", "y"}}},
-		"peers that are only nodes": {peers{"n": nodesOnly, "m": {Scope: "nodes"}}, peers{"n": {Scope: "nodes"}}, "", affectedPeers{[]string{"m", "n"}, []string{"n"}}},
+		"nothing":                   {peers{"a": a, "b": b}, peers{"a": a, "b": b}, nil, affectedPeers{}},
+		"one that is the same":      {peers{"a": a, "b": b}, peers{"a": a, "b": b}, []string{"a"}, affectedPeers{[]string{"a", "b"}, []string{"a", "b"}}},
+		"one that does not exist":   {peers{"a": a, "b": b}, peers{"a": a, "b": b}, []string{"x"}, affectedPeers{}},
+		"a create":                  {peers{"other": other}, peers{"a": a, "other": other}, []string{"a"}, affectedPeers{nil, []string{"a"}}},
+		"beside the same address":   {peers{"a": a, "other": other}, peers{"a": a, "b": b, "other": other}, []string{"b"}, affectedPeers{[]string{"a"}, []string{"a", "b"}}},
+		"a delete":                  {peers{"a": a, "b": b, "other": other}, peers{"b": b, "other": other}, []string{"a", "a"}, affectedPeers{[]string{"a", "b"}, []string{"b"}}},
+		"another address":           {peers{"a": a, "b": b, "other": other}, peers{"a": address("10.0.0.2"), "b": b, "other": other}, []string{"a"}, affectedPeers{[]string{"a", "b", "other"}, []string{"a", "b", "other"}}},
+		"addresses that are none":   {peers{"x": invalid, "n": nodesOnly}, peers{"x": invalid, "y": invalidToo, "n": nodesOnly}, []string{"y"}, affectedPeers{[]string{"x"}, []string{"x", "y"}}},
+		"peers that are only nodes": {peers{"n": nodesOnly, "m": {Scope: "nodes"}}, peers{"n": {Scope: "nodes"}}, []string{"m", "n"}, affectedPeers{[]string{"m", "n"}, []string{"n"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := newAffectedPeers(test.before, test.after, test.named); !slices.Equal(got.before, test.want.before) || !slices.Equal(got.after, test.want.after) {
+			if got := newAffectedPeers(test.before, test.after, test.changed); !slices.Equal(got.before, test.want.before) || !slices.Equal(got.after, test.want.after) {
 				t.Errorf("got %v, want %v", *got, test.want)
 			}
 		})

@@ -67,6 +67,7 @@ type Evaluation struct {
 	input    *stateInput
 	document ast.Object // the whole input without the parameters
 	data     *stateData
+	affected *affectedCache
 	results  []result // in order of the policies; empty for those that evaluate changes
 	// unaltered holds the violations of the policies that evaluate changes, in order of the
 	// policies, for a change from the snapshot that alters nothing of what the policy reads.
@@ -432,7 +433,7 @@ func (v *Evaluation) run(ctx context.Context, p open, evaluate method) {
 // the parts that reads selects. It reuses the topology and the data of before, and its input
 // if sameParts reports that reads selects the same parts. The only error is that of ctx.
 func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, policies *policy.Set, reads func(part string) bool, before *Evaluation, sameParts bool) (*Evaluation, error) {
-	v := &Evaluation{Snapshot: s}
+	v := &Evaluation{Snapshot: s, affected: &affectedCache{}}
 	var oldTopology *topology.Topology
 	var oldInput *stateInput
 	var oldData *stateData
@@ -446,7 +447,7 @@ func (e *Engine) prepare(ctx context.Context, s *state.Snapshot, policies *polic
 	if v.Topology, err = topology.Compute(ctx, s, oldTopology, transitPeers(policies)...); err != nil {
 		return nil, err
 	}
-	v.input = newStateInput(v.Topology.Summary(), reads, oldInput)
+	v.input = newStateInput(v.Topology, reads, oldInput)
 	v.at = e.now()
 	v.document = newDocument(v.input.value, v.at)
 	v.data = newStateData(s, oldData)

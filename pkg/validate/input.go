@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -19,21 +20,22 @@ import (
 // Two inputs share the values of the parts that their summaries share, so that unchanged
 // parts are neither converted nor compared again.
 type stateInput struct {
-	summary *topology.Summary
-	value   ast.Object
+	topology *topology.Topology
+	value    ast.Object
 }
 
-// newStateInput converts the parts of s that policies read. before is an input
+// newStateInput converts the parts of the summary of a topology that policies read. before is an input
 // for the same policies, or nil.
-func newStateInput(s *topology.Summary, reads func(part string) bool, before *stateInput) *stateInput {
-	if before != nil && before.summary == s {
-		return before
-	}
+func newStateInput(t *topology.Topology, reads func(part string) bool, before *stateInput) *stateInput {
+	s := t.Summary()
 	old := &topology.Summary{}
 	if before != nil {
-		old = before.summary
+		old = before.topology.Summary()
 	}
-	in := &stateInput{summary: s, value: ast.NewObject()}
+	if old == s {
+		return before
+	}
+	in := &stateInput{topology: t, value: ast.NewObject()}
 	put := func(key string, same bool, convert func(known ast.Object) ast.Value) {
 		if !reads(key) {
 			return
@@ -69,11 +71,16 @@ func newStateInput(s *topology.Summary, reads func(part string) bool, before *st
 	put("podAddresses", s.PodAddresses == old.PodAddresses, whole(s.PodAddresses))
 	put("clusterRoutes", s.ClusterRoutes == old.ClusterRoutes, like(s.ClusterRoutes, old.ClusterRoutes))
 	put("timers", s.Timers == old.Timers, like(s.Timers, old.Timers))
-	put("bgpPeers", false, each(s.BGPPeers, old.BGPPeers))
-	put("bgpConfigurations", false, each(s.BGPConfigurations, old.BGPConfigurations))
-	put("ipPools", false, each(s.IPPools, old.IPPools))
-	put("felixConfigurations", false, each(s.FelixConfigurations, old.FelixConfigurations))
-	put("clusterInformations", false, each(s.ClusterInformations, old.ClusterInformations))
+	put("bgpPeers", false, func(known ast.Object) ast.Value {
+		if known == nil {
+			return each(s.BGPPeers, slices.Collect(maps.Keys(s.BGPPeers)), ast.NewObject())
+		}
+		return each(s.BGPPeers, t.ChangedBGPPeers(before.topology), known)
+	})
+	put("bgpConfigurations", false, parts(s.BGPConfigurations, old.BGPConfigurations))
+	put("ipPools", false, parts(s.IPPools, old.IPPools))
+	put("felixConfigurations", false, parts(s.FelixConfigurations, old.FelixConfigurations))
+	put("clusterInformations", false, parts(s.ClusterInformations, old.ClusterInformations))
 	put("bgpFilters", s.BGPFilters == old.BGPFilters, like(s.BGPFilters, old.BGPFilters))
 	put("secrets", s.Secrets == old.Secrets, like(s.Secrets, old.Secrets))
 	put("typha", s.Typha == old.Typha, whole(s.Typha))
@@ -85,49 +92,60 @@ func like[T any](part, old *T) func(known ast.Object) ast.Value {
 	return func(known ast.Object) ast.Value { return policy.ValueLike(part, old, known) }
 }
 
-// each converts a map of objects. Values of known are reused for the objects that are
-// the same in old. The keys are in order, so that OPA need not sort them: O(objects) with a small
-// constant.
-func each[T any](objects, old map[string]*T) func(known ast.Object) ast.Value {
+// parts converts a map of objects. Values of known are reused for the objects that are the same in old.
+func parts[T any](objects, old map[string]*T) func(known ast.Object) ast.Value {
 	return func(known ast.Object) ast.Value {
 		if known == nil {
 			known, old = ast.NewObject(), nil
 		}
-		var fresh []string
+		var changed []string
 		for name, o := range objects {
 			if old[name] != o {
-				fresh = append(fresh, name)
+				changed = append(changed, name)
 			}
 		}
-		if len(fresh) == 0 && len(objects) == len(old) && old != nil {
-			return known
-		}
-		slices.Sort(fresh)
-		items := make([][2]*ast.Term, 0, len(objects))
-		add := func(name string) {
-			items = append(items, [2]*ast.Term{ast.StringTerm(name), ast.NewTerm(policy.Value(objects[name]))})
-		}
-		known.Foreach(func(key, value *ast.Term) {
-			text, _ := key.Value.(ast.String)
-			name := string(text)
-			for len(fresh) > 0 && fresh[0] < name {
-				add(fresh[0])
-				fresh = fresh[1:]
+		for name := range old {
+			if objects[name] == nil {
+				changed = append(changed, name)
 			}
-			switch o, ok := objects[name]; {
-			case !ok:
-			case o == old[name]:
-				items = append(items, [2]*ast.Term{key, value})
-			default: // The first of fresh.
-				add(name)
-				fresh = fresh[1:]
-			}
-		})
-		for _, name := range fresh {
-			add(name)
 		}
-		return ast.NewObject(items...)
+		return each(objects, changed, known)
 	}
+}
+
+// each converts a map of objects. known is the value of another one, of which the objects with other names than changed are the same.
+// The keys are in order, so that OPA need not sort them. O(objects) with a small constant.
+func each[T any](objects map[string]*T, changed []string, known ast.Object) ast.Value {
+	if len(changed) == 0 {
+		return known
+	}
+	differs := make(map[string]bool, len(changed))
+	var fresh []string
+	for _, name := range changed {
+		differs[name] = true
+		if objects[name] != nil {
+			fresh = append(fresh, name)
+		}
+	}
+	slices.Sort(fresh)
+	items := make([][2]*ast.Term, 0, len(objects))
+	add := func() {
+		items = append(items, [2]*ast.Term{ast.StringTerm(fresh[0]), ast.NewTerm(policy.Value(objects[fresh[0]]))})
+		fresh = fresh[1:]
+	}
+	known.Foreach(func(key, value *ast.Term) {
+		name, _ := key.Value.(ast.String)
+		for len(fresh) > 0 && fresh[0] <= string(name) {
+			add()
+		}
+		if !differs[string(name)] {
+			items = append(items, [2]*ast.Term{key, value})
+		}
+	})
+	for len(fresh) > 0 {
+		add()
+	}
+	return ast.NewObject(items...)
 }
 
 // newDocument returns the whole input of a policy without its parameters.
@@ -166,11 +184,11 @@ func (e *Engine) changeDocuments(before, after *Evaluation, r *Request) *changeD
 	return &changeDocuments{
 		all: sync.OnceValue(func() ast.Object { return with(before.input.value, after.input.value) }),
 		eachPeer: sync.OnceValue(func() ast.Object {
-			named := ""
+			peers := after.affectedSince(before)
 			if r.ID().Kind == calico.KindBGPPeer {
-				named = r.ID().Name
+				// A policy may look for the changed one, also if all that it can read of it is the same.
+				peers = peers.with(r.ID().Name, before, after)
 			}
-			peers := newAffectedPeers(before.Topology.Summary().BGPPeers, after.Topology.Summary().BGPPeers, named)
 			return with(before.input.withPeers(peers.before), after.input.withPeers(peers.after))
 		}),
 	}

@@ -40,7 +40,7 @@ func TestTheInputHasEveryPartOfTheSummary(t *testing.T) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		want = append(want, name)
 	}
-	in := newStateInput(topologytest.Compute(t, state.New(), nil).Summary(), set.Reads, nil)
+	in := newStateInput(topologytest.Compute(t, state.New(), nil), set.Reads, nil)
 	in.value.Foreach(func(key, _ *ast.Term) { got = append(got, string(key.Value.(ast.String))) })
 	slices.Sort(want)
 	slices.Sort(got)

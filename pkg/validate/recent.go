@@ -97,7 +97,6 @@ type similarEvaluation struct {
 	*Evaluation
 
 	difference *policy.Difference
-	peers      *affectedPeers // nil until they are needed
 }
 
 // similar returns before, which may be nil, and those of proposals, without those by other policies.
@@ -105,7 +104,7 @@ func (v *Evaluation) similar(before *Evaluation, proposals []*proposal) similar 
 	out := make(similar, 0, 1+len(proposals))
 	add := func(other *Evaluation) {
 		if other != nil && other.Policies == v.Policies && other.document != nil {
-			out = append(out, similarEvaluation{Evaluation: other, difference: policy.NewDifference(other.document, v.document)})
+			out = append(out, similarEvaluation{other, policy.NewDifference(other.document, v.document)})
 		}
 	}
 	add(before)
