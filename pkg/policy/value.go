@@ -184,12 +184,12 @@ func likeList(v, old reflect.Value, known *ast.Array) ast.Value {
 
 // likeOne returns the value of an element of a list. It is like the first element of old with the same key, if there is one.
 func likeOne(v, old reflect.Value, known *ast.Array) ast.Value {
-	keyed, ok := v.Interface().(interface{ Key() string })
+	keyed, ok := reflect.TypeAssert[interface{ Key() string }](v)
 	if !ok {
 		return value(v)
 	}
 	for i := range old.Len() {
-		if other, _ := old.Index(i).Interface().(interface{ Key() string }); other.Key() == keyed.Key() {
+		if other, ok := reflect.TypeAssert[interface{ Key() string }](old.Index(i)); ok && other.Key() == keyed.Key() {
 			return like(v, old.Index(i), known.Elem(i).Value)
 		}
 	}

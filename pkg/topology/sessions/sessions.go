@@ -113,13 +113,10 @@ func (c *Sessions) findAdvertised() {
 // resolve sets Peerings. It reuses the peerings of before that did not change.
 func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 	var was []*Peering // in order of names, like the BGPPeers
-	sameDefaults, sameVersion, sameNodes := false, false, false
 	if before != nil {
-		sameVersion = keepsForNodes(before.snapshot) == keepsForNodes(c.snapshot)
-		sameDefaults = before.Rules.ASN == c.Rules.ASN && before.Rules.ports == c.Rules.ports && workloadPeering(before.snapshot) == workloadPeering(c.snapshot)
-		sameNodes = c.index.SameSessions(before.index)
 		was = before.Peerings
 	}
+	keeps := c.keeps(before)
 	c.Peerings = make([]*Peering, 0, len(c.snapshot.BGPPeers()))
 	for _, p := range c.snapshot.BGPPeers() {
 		if err := ctx.Err(); err != nil {
@@ -132,8 +129,7 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 		if len(was) > 0 && was[0].Peer.Name == p.Name {
 			r = was[0]
 		}
-		// A peering without a peerSelector also depends on AS numbers and ports of the BGPConfigurations.
-		if r == nil || r.Peer != p || !sameNodes || !sameVersion || p.PeerSelector == "" && !sameDefaults || !r.sameSelections(c.index, before.index) {
+		if r == nil || r.Peer != p || !keeps(r) {
 			fresh := resolve(p, c.index, c.snapshot)
 			if r == nil || r.Peer != p || !r.described(fresh) || !r.equivalent(fresh) {
 				r = fresh
@@ -142,6 +138,19 @@ func (c *Sessions) resolve(ctx context.Context, before *Sessions) error {
 		c.Peerings = append(c.Peerings, r)
 	}
 	return nil
+}
+
+// keeps returns a function that reports whether a peering of before is the same now, because nothing that it depends on has changed but
+// perhaps its BGPPeer. before may be nil.
+func (c *Sessions) keeps(before *Sessions) func(*Peering) bool {
+	if before == nil || keepsForNodes(before.snapshot) != keepsForNodes(c.snapshot) || !c.index.SameSessions(before.index) {
+		return func(*Peering) bool { return false }
+	}
+	sameDefaults := before.Rules.ASN == c.Rules.ASN && before.Rules.ports == c.Rules.ports && workloadPeering(before.snapshot) == workloadPeering(c.snapshot)
+	return func(r *Peering) bool {
+		// A peering without a peerSelector also depends on AS numbers and ports of the BGPConfigurations.
+		return (sameDefaults || r.Peer.PeerSelector != "") && r.sameSelections(c.index, before.index)
+	}
 }
 
 // connect divides the nodes into classes and makes the networks.
