@@ -16,12 +16,12 @@ import (
 
 // TestDecisionsDoNotDependOnEarlierOnes decides random changes one after the other, most of which are made, by one engine for
 // all of them, and by an engine that has decided nothing before. Both decisions must be equal: whatever an engine reuses, it
-// would find again. It also evaluates policies on updates of fields that they are not about; see METADATA custom.fields. Half of
-// the changes break or repair nothing. Users differ, and other changes can be pending.
+// would find again. It also evaluates policies on all BGPPeers, and on updates of fields that they are not about; see METADATA
+// custom.eachBGPPeer and custom.fields. Half of the changes break or repair nothing. Users differ, and other changes can be pending.
 func TestDecisionsDoNotDependOnEarlierOnes(t *testing.T) {
 	t.Parallel()
 	const steps = 10
-	all, complete := clusters(t), withoutFields(t)
+	all, complete := clusters(t), inFull(t)
 	engine := validate.NewEngine(library(t))
 	decided, worse, silent := 0, 0, 0
 	for walk := range uint64(max(1, share(7)/steps)) {
@@ -61,28 +61,28 @@ func TestDecisionsDoNotDependOnEarlierOnes(t *testing.T) {
 	}
 }
 
-// withoutFields compiles the policies of the library without METADATA custom.fields, so that they are evaluated on all changes.
-func withoutFields(t *testing.T) *policy.Set {
+// inFull compiles the policies of the library without the METADATA that restricts on what they are evaluated.
+func inFull(t *testing.T) *policy.Set {
 	t.Helper()
 	embedded, err := policy.Embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields := regexp.MustCompile(`(?m)^# {3}fields:\n(# {5}.*\n)+`)
+	restricts := regexp.MustCompile(`(?m)^# {3}(eachBGPPeer: true\n|fields:\n(# {5}.*\n)+)`)
 	complete, docs := embedded, []policy.Document(nil)
 	for _, d := range embedded.Definitions() {
 		docs = append(docs, policy.Default(d))
 		text := d.Modules()[d.File]
-		if !fields.MatchString(text) {
+		if !restricts.MatchString(text) {
 			continue
 		}
-		source := policy.Source{Name: "without fields", Modules: map[string]string{d.File: fields.ReplaceAllString(text, "")}}
+		source := policy.Source{Name: "in full", Modules: map[string]string{d.File: restricts.ReplaceAllString(text, "")}}
 		if complete, err = complete.With(source); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if complete == embedded {
-		t.Fatal("no policy has METADATA custom.fields")
+		t.Fatal("no policy has such METADATA")
 	}
 	policies, err := complete.Compile(docs)
 	if err != nil {
