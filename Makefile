@@ -150,8 +150,9 @@ vet: ## go vet
 	@go vet $(SYSTEM) ./...
 
 .PHONY: lint
-lint: bin/tools/golangci-lint ## golangci-lint
-	$(step) 'lint: golangci-lint'
+lint: bin/tools/golangci-lint bin/tools/actionlint ## golangci-lint, and actionlint for the workflows
+	$(step) 'lint: golangci-lint, actionlint'
+	@bin/tools/actionlint -shellcheck= .github/workflows/*.yaml
 	@bin/tools/golangci-lint run
 
 .PHONY: tidy-check
