@@ -1,7 +1,7 @@
 # bgpguard needs Go and make. Every tool and the cluster of the tests are Go programs, pinned in modules of their own
-# (tools/*, test/controlplane, test/containerd) and built into bin/ on first use. Three parts of `make test` need more:
-# `make browser` needs Chromium and npm, `make bird` needs root, BIRD 1.6 and iproute2, and `make cluster` needs root, runc,
-# nftables and iproute2. `make system` installs them.
+# (tools/*, test/controlplane, test/containerd) and built into bin/ on first use. Four parts of `make test` need more:
+# `make browser` needs Chromium and npm, `make bird` needs root, BIRD 1.6 and iproute2, `make cluster` needs root, runc,
+# nftables and iproute2, and `make reproducible` needs root and buildah. `make system` installs them.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -102,7 +102,7 @@ release: bin/tools/kustomize bin/tools/cyclonedx-gomod bin/tools/image ## Build 
 	@tools/release.sh $(DIST) $(VERSION) '$(COMMIT)' $(EPOCH) $(PLATFORMS)
 
 .PHONY: release-check
-release-check: bin/tools/kustomize bin/tools/cyclonedx-gomod bin/tools/image ## Build a release twice, in two folders, and compare all bytes
+release-check: bin/tools/kustomize bin/tools/cyclonedx-gomod bin/tools/image ## Build a release twice and compare all bytes, and its images with buildah's (needs root or sudo, and buildah)
 	$(step) 'release-check: twice for $(PLATFORMS)'
 	@RELEASE_PLATFORMS='$(PLATFORMS)' go test $(SYSTEM) -count=1 -timeout 60m ./test/release -run '^TestARelease'
 
@@ -125,7 +125,7 @@ golden: generate build controlplane crds ## Write every golden file (-update); r
 ##@ Check
 
 .PHONY: test
-test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short soak-short browser bird reproducible ## Everything that CI runs, in this order
+test: system fmt-check vet lint tidy-check generate-check policies-check manifests monitoring-check unit fuzz properties e2e races-short soak-short browser bird cluster reproducible ## Everything that CI runs, in this order
 	$(step) 'all passed' all
 
 .PHONY: quick
@@ -135,9 +135,9 @@ quick: fmt-check ## Format, vet and unit tests of the core, without a control pl
 	@go test $(CORE)
 
 .PHONY: system
-system: ## Install what tests need in addition to Go and make: BIRD 1.6, iproute2, runc, nftables, Chromium, npm (Debian and Ubuntu)
-	$(step) 'system: BIRD, iproute2, runc, nftables, Chromium, npm'
-	@tools/system.sh bird=bird bird6=bird ip=iproute2 runc=runc nft=nftables chromium=chromium npm=npm
+system: ## Install what tests need in addition to Go and make: BIRD 1.6, iproute2, runc, nftables, buildah, Chromium, npm (Debian and Ubuntu)
+	$(step) 'system: BIRD, iproute2, runc, nftables, buildah, Chromium, npm'
+	@tools/system.sh bird=bird bird6=bird ip=iproute2 runc=runc nft=nftables buildah=buildah chromium=chromium npm=npm
 
 .PHONY: fmt-check
 fmt-check: ## gofmt
@@ -150,8 +150,9 @@ vet: ## go vet
 	@go vet $(SYSTEM) ./...
 
 .PHONY: lint
-lint: bin/tools/golangci-lint ## golangci-lint
-	$(step) 'lint: golangci-lint'
+lint: bin/tools/golangci-lint bin/tools/actionlint ## golangci-lint, and actionlint for the workflows
+	$(step) 'lint: golangci-lint, actionlint'
+	@bin/tools/actionlint -shellcheck= .github/workflows/*.yaml
 	@bin/tools/golangci-lint run
 
 .PHONY: tidy-check

@@ -94,6 +94,8 @@ func (o *changeOptions) arguments(cmd *cobra.Command, args []string) error {
 			if id, err := parseID(arg); err == nil {
 				o.delete.ids, named = append(o.delete.ids, id), true
 				continue
+			} else if len(open) != 1 && strings.Contains(arg, "/") {
+				return fmt.Errorf("flag --delete: %w", err)
 			}
 		}
 		if len(open) != 1 {

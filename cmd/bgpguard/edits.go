@@ -12,6 +12,7 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/manifest"
 	"github.com/bgpguard/bgpguard/pkg/report"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/validate"
 )
 
@@ -53,19 +54,34 @@ func (d *deletions) String() string {
 // Type implements pflag.Value.
 func (d *deletions) Type() string { return "KIND/NAME" }
 
-// parseID returns the object of KIND/NAME, with the names of kinds that kubectl accepts:
-// "BGPPeer", "bgppeer", "bgppeers", and each of them with an API group.
-func parseID(text string) (calico.ID, error) {
-	kind, name, ok := strings.Cut(text, "/")
-	if ok && name != "" {
-		kind, _, _ = strings.Cut(strings.ToLower(kind), ".")
-		for _, info := range calico.Kinds() {
-			if !info.Observation && (strings.EqualFold(kind, string(info.Kind)) || kind == info.Resource) {
-				return calico.ID{Kind: info.Kind, Name: name}, nil
-			}
-		}
+// parseID returns the object of KIND/NAME.
+func parseID(value string) (calico.ID, error) {
+	kind, name, ok := strings.Cut(value, "/")
+	if !ok || name == "" {
+		return calico.ID{}, fmt.Errorf("must be KIND/NAME, for example bgppeer/rack-1, is %q", value)
 	}
-	return calico.ID{}, fmt.Errorf("must be KIND/NAME, for example bgppeer/rack-1, is %q", text)
+	found, err := findKind(kind, func(info calico.Info) bool { return !info.Observation })
+	return calico.ID{Kind: found, Name: name}, err
+}
+
+// findKind returns the kind that a user names as with kubectl: "BGPPeer", "bgppeer" and "bgppeers", each also with an API group.
+// Only kinds for which accepted returns true are known.
+func findKind(word string, accepted func(calico.Info) bool) (calico.Kind, error) {
+	name, _, _ := strings.Cut(word, ".")
+	var known []string
+	for _, info := range calico.Kinds() {
+		if !accepted(info) {
+			continue
+		}
+		if strings.EqualFold(name, string(info.Kind)) || strings.EqualFold(name, info.Resource) {
+			return info.Kind, nil
+		}
+		known = append(known, string(info.Kind))
+	}
+	if meant := text.MostLike(name, known); meant != "" {
+		return "", fmt.Errorf("unknown kind %q, did you mean %s", word, meant)
+	}
+	return "", fmt.Errorf("unknown kind %q; known kinds: %s", word, strings.Join(known, ", "))
 }
 
 // edit is one change that the flags describe.

@@ -165,14 +165,18 @@ func (o *exceptOptions) match(args []string) (v1alpha1.Match, error) {
 	whole := false
 	for _, arg := range args {
 		kind, name, named := strings.Cut(arg, "/")
-		found := guardedKind(kind)
-		if found == "" || named && name == "" {
-			return m, fmt.Errorf("an argument must be KIND or KIND/NAME, for example bgppeer/rack-1, is %q; known kinds: %s", arg, strings.Join(policy.Kinds, ", "))
+		if named && name == "" {
+			return m, fmt.Errorf("an argument must be KIND or KIND/NAME, for example bgppeer/rack-1, is %q", arg)
 		}
-		if len(m.Kinds) > 0 && m.Kinds[0] != found {
+		// Policies evaluate the changes of these.
+		found, err := findKind(kind, func(info calico.Info) bool { return slices.Contains(policy.Kinds, string(info.Kind)) })
+		if err != nil {
+			return m, err
+		}
+		if len(m.Kinds) > 0 && m.Kinds[0] != string(found) {
 			return m, fmt.Errorf("the objects must be of one kind, are of %s and %s: create an exception for each kind", m.Kinds[0], found)
 		}
-		m.Kinds = []string{found}
+		m.Kinds = []string{string(found)}
 		whole = whole || !named
 		if named && !slices.Contains(m.Names, name) {
 			m.Names = append(m.Names, name)
@@ -188,18 +192,6 @@ func (o *exceptOptions) match(args []string) (v1alpha1.Match, error) {
 		}
 	}
 	return m, nil
-}
-
-// guardedKind returns the kind that a user names as with kubectl, "" if policies do not evaluate its
-// changes.
-func guardedKind(name string) string {
-	name, _, _ = strings.Cut(strings.ToLower(name), ".")
-	for _, info := range calico.Kinds() {
-		if kind := string(info.Kind); slices.Contains(policy.Kinds, kind) && (name == info.Resource || strings.EqualFold(name, kind)) {
-			return kind
-		}
-	}
-	return ""
 }
 
 // object returns an exception as it is sent.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/policy"
+	"github.com/bgpguard/bgpguard/pkg/text"
 )
 
 // noArguments rejects arguments of a command that has flags only.
@@ -20,6 +21,13 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	case len(args) == 0:
 		return nil
 	case cmd.HasSubCommands():
+		var known []string
+		for _, c := range cmd.Commands() {
+			known = append(known, c.Name())
+		}
+		if meant := text.MostLike(args[0], known); meant != "" {
+			return fmt.Errorf("unknown command %q for %q, did you mean %s", args[0], cmd.CommandPath(), meant)
+		}
 		return cobra.NoArgs(cmd, args) // An unknown command.
 	default:
 		return fmt.Errorf("unexpected argument %q: %s takes flags only, see \"%s --help\"", args[0], cmd.CommandPath(), cmd.CommandPath())
@@ -117,12 +125,29 @@ func findPolicy(set *policy.Set, name string) (*policy.Policy, error) {
 			return p, nil
 		}
 	}
-	return nil, fmt.Errorf("flag --policy: unknown policy %q; known policies: %s", name, strings.Join(set.Names(), ", "))
+	return nil, fmt.Errorf("flag --policy: %w", unknownPolicy(set.Names(), name))
 }
 
-// unknownPolicy is the error for an argument that names no policy of the library.
-func unknownPolicy(library *policy.Library, name string) error {
-	return fmt.Errorf("unknown policy %q; known policies: %s", name, strings.Join(library.Names(), ", "))
+// unknownPolicy is the error for a name that no policy has.
+func unknownPolicy(known []string, name string) error {
+	if meant := text.MostLike(name, known); meant != "" {
+		return fmt.Errorf("unknown policy %q, did you mean %s", name, meant)
+	}
+	return fmt.Errorf("unknown policy %q; known policies: %s", name, strings.Join(known, ", "))
+}
+
+// flagError adds the flag that is probably meant to the error for a flag that a command does not have.
+func flagError(cmd *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return err
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+	if meant := text.MostLike(unknown.GetSpecifiedName(), known); meant != "" {
+		return fmt.Errorf("%w, did you mean --%s", err, meant)
+	}
+	return err
 }
 
 // formats is the table of output formats of a command; see report.Formats.

@@ -128,5 +128,6 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(newAudit(), newCheck(), newDiff(), newExcept(), newTopology(), newInput(), newPlan(), newPolicy(), newServe(), newSnapshot(), newVersion())
 	addCompletions(root)
+	root.SetFlagErrorFunc(flagError)
 	return root
 }

@@ -71,7 +71,7 @@ func (o *policyBenchOptions) run(ctx context.Context, w io.Writer, args []string
 		}
 		d := library.Definition(arg)
 		if d == nil {
-			return unknownPolicy(library, arg)
+			return unknownPolicy(library.Names(), arg)
 		}
 		timed = append(timed, d)
 	}

@@ -31,7 +31,7 @@ Exit code: 0 success, 2 invalid input or flags.`,
 			}
 			d := library.Definition(args[0])
 			if d == nil {
-				return unknownPolicy(library, args[0])
+				return unknownPolicy(library.Names(), args[0])
 			}
 			return writeFormat(cmd.OutOrStdout(), report.PolicyShowFormats, output, d)
 		},

@@ -38,7 +38,7 @@ func TestPolicyTestWatches(t *testing.T) {
 	}{
 		{"\nPASS: 1/1\n", func() { save("1 == 22") }},
 		{"\nFAIL: 1/1\n", func() { save("1 ==") }},
-		{"error: .: a_test.rego:4: rego_parse_error: ", func() { save("333 == 333") }},
+		{"error: a_test.rego:4: rego_parse_error: ", func() { save("333 == 333") }},
 		{"\nPASS: 1/1\n", func() {
 			if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
 				t.Error(err)

@@ -29,7 +29,7 @@ func Load(library *policy.Library, path string) (*Loaded, error) {
 func add(library *policy.Library, source policy.Source) (*Loaded, error) {
 	library, err := library.With(source)
 	if err != nil {
-		return nil, &compileError{source.Name, err}
+		return nil, &compileError{source, err}
 	}
 	own := slices.DeleteFunc(library.Definitions(), func(d *policy.Definition) bool { return d.Source != source.Name })
 	return &Loaded{source, library, own}, nil
@@ -37,12 +37,12 @@ func add(library *policy.Library, source policy.Source) (*Loaded, error) {
 
 // compileError is the error of a source whose policies do not compile.
 type compileError struct {
-	source string
+	source policy.Source
 	err    error
 }
 
 // Error names the source.
-func (e *compileError) Error() string { return e.source + ": " + e.err.Error() }
+func (e *compileError) Error() string { return e.source.Named(e.err).Error() }
 
 // Unwrap returns the error, without the source.
 func (e *compileError) Unwrap() error { return e.err }

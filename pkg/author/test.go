@@ -71,11 +71,11 @@ func Test(ctx context.Context, paths []string, o TestOptions) (*TestResult, erro
 	if err != nil {
 		return nil, fmt.Errorf("invalid pattern of tests: %w", err)
 	}
-	sources, files, err := testFiles(paths)
+	library, err := policy.Embedded()
 	if err != nil {
 		return nil, err
 	}
-	library, err := policy.Embedded()
+	sources, files, err := testFiles(paths, library)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (t *TestResult) Failed() int {
 func (r *ScenarioResult) passed() bool { return r.Err == nil && r.Passed() }
 
 // testFiles divides paths into Rego sources and scenario files.
-func testFiles(paths []string) ([]policy.Source, []string, error) {
+func testFiles(paths []string, library *policy.Library) ([]policy.Source, []string, error) {
 	var sources []policy.Source
 	var scenarios []string
 	modules := policy.Source{Name: "the modules", Modules: map[string]string{}}
@@ -242,7 +242,11 @@ func testFiles(paths []string) ([]policy.Source, []string, error) {
 		info, err := os.Stat(path)
 		switch {
 		case err != nil:
-			errs = append(errs, pathError(path, err))
+			err = pathError(path, err)
+			if errors.Is(err, fs.ErrNotExist) && library.Definition(path) != nil {
+				err = fmt.Errorf("%w: it is a built-in policy, whose tests are part of bgpguard; name a directory or a file with tests", err)
+			}
+			errs = append(errs, err)
 		case info.IsDir():
 			source, files, err := testsIn(path)
 			if err != nil {

@@ -137,7 +137,7 @@ func NewLibrary(sources ...Source) (*Library, error) {
 	var errs []error
 	for _, source := range sources {
 		if err := l.add(source, source.Modules); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", source.Name, err))
+			errs = append(errs, source.Named(err))
 		}
 	}
 	return l, errors.Join(errs...)

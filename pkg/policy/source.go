@@ -45,6 +45,15 @@ func sourceFromFS(name string, root fs.FS) (Source, error) {
 	return s, err
 }
 
+// Named returns an error about the source with its name, unless the file that the error begins with contains the name: that of the
+// directory.
+func (s *Source) Named(err error) error {
+	if s.Name == "." || strings.HasPrefix(err.Error(), path.Clean(s.Name)+"/") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", s.Name, err)
+}
+
 // store returns a store with the source's data, which is converted to Rego values once.
 func (s *Source) store() storage.Store {
 	data := s.Data

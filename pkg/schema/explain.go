@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -74,32 +73,21 @@ func child(s *apiextensionsv1.JSONSchemaProps, path string) *apiextensionsv1.JSO
 	return s
 }
 
-// suggestion returns `, did you mean "x"` for the known field that is most like the last part of
-// path, "" if none is like it. Letters in another case do not count, and a name is like a longer
-// one that begins with it.
+// suggestion returns ", did you mean x" for the known field that is most like the last part of
+// path, "" if none is like it.
 func suggestion(path string, known []string) string {
-	const (
-		share     = 4 // One letter in four may differ.
-		beginning = 6 // Fewer letters say too little.
-	)
 	parent, name := "", path
 	if i := strings.LastIndex(path, "."); i >= 0 {
 		parent, name = path[:i], path[i+1:]
 	}
-	lower := strings.ToLower(name)
-	best, least := "", len(name)/share+1
+	best, least := "", 0
 	for _, candidate := range known {
-		text := candidate[strings.LastIndex(candidate, ".")+1:]
-		other := strings.ToLower(text)
-		d := levenshtein.ComputeDistance(lower, other)
-		if len(lower) >= beginning && strings.HasPrefix(other, lower) {
-			d = min(d, len(name)/share)
-		}
-		if !strings.HasPrefix(candidate, parent+".") && d > 0 { // Elsewhere, only the same name.
+		differ, meant := text.Letters(name, candidate[strings.LastIndex(candidate, ".")+1:])
+		if !meant || !strings.HasPrefix(candidate, parent+".") && differ > 0 { // Elsewhere, only the same name.
 			continue
 		}
-		if d < least || d == least && best != "" && candidate < best {
-			best, least = candidate, d
+		if best == "" || differ < least || differ == least && candidate < best {
+			best, least = candidate, differ
 		}
 	}
 	if best == "" {

@@ -138,6 +138,8 @@ func (c *cluster) startControlPlane(ctx context.Context) error {
 			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--service-cluster-ip-range="+services,
 			"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+c.file("sa.key"),
 			"--service-account-signing-key-file="+c.file("sa.key"),
+			// Kubernetes evicts pods after 300 s from a node that is not ready, which is long for a test.
+			"--default-not-ready-toleration-seconds=5",
 			// The names of the nodes are in no DNS.
 			"--kubelet-preferred-address-types=InternalIP"),
 	); err != nil {
@@ -266,7 +268,10 @@ func (c *cluster) startNode(n *node) error {
 	return errors.Join(
 		c.launch(n, c.program("containerd"), "--config="+containerd),
 		c.launch(n, c.program("kubelet"), "--config="+kubelet, "--kubeconfig="+c.kubeconfig(n.name), "--node-ip="+n.address,
-			"--hostname-override="+n.name, "--root-dir=/var/lib/kubelet"),
+			"--hostname-override="+n.name, "--root-dir=/var/lib/kubelet",
+			// In a zone with ready nodes, those of createNodes. The controller manager evicts no pods while all nodes of all zones
+			// are not ready, and does not begin when only a new zone has ready nodes.
+			"--node-labels=topology.kubernetes.io/region=region-1,topology.kubernetes.io/zone=zone-1"),
 		c.launch(n, c.program("kube-proxy"), "--proxy-mode=nftables", "--kubeconfig="+c.kubeconfig("kube-proxy"), "--hostname-override="+n.name,
 			// Of the whole machine, not of a namespace.
 			"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0", "--conntrack-tcp-timeout-close-wait=0", "--oom-score-adj=0"),

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // replicas is the number of replicas in the manifests.
@@ -113,13 +115,14 @@ func (c *cluster) upgrade(t *testing.T, w way, image string) {
 	}
 }
 
-// stays checks that no toleration ends while the node is not ready. No node is ready, because there is no CNI plugin.
+// stays checks that Kubernetes evicts no replica from a node that is not ready. No node is ready, because there is no CNI
+// plugin. Pods without the toleration are evicted from the same nodes.
 func (c *cluster) stays(t *testing.T, image string) {
-	pods, err := c.ready(t.Context(), image)
+	before, err := c.ready(t.Context(), image)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pod := range pods {
+	for _, pod := range before {
 		if got := seconds(pod.Spec.Tolerations, corev1.TaintNodeNotReady); got != "forever" {
 			t.Errorf("pod %s stays on a node that is not ready: %s, want forever", pod.Name, got)
 		}
@@ -128,6 +131,88 @@ func (c *cluster) stays(t *testing.T, image string) {
 			t.Errorf("pod %s stays on a node that cannot be reached: %s, want 300 s", pod.Name, got)
 		}
 	}
+	for _, n := range c.nodes {
+		c.createControl(t, n.name)
+	}
+	for _, n := range c.nodes {
+		eventually(t, func(ctx context.Context) error {
+			pod, err := c.client.CoreV1().Pods(metav1.NamespaceDefault).Get(ctx, controlName(n.name), metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if !evicted(*pod) {
+				return fmt.Errorf("pod %s was not evicted: %s, %+v", pod.Name, pod.Status.Phase, pod.Status.Conditions)
+			}
+			return nil
+		})
+	}
+	// The replicas were on the nodes before the other pods: Kubernetes would have evicted them first.
+	after, err := c.ready(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range after {
+		if !slices.ContainsFunc(before, func(old corev1.Pod) bool { return old.UID == pod.UID }) || evicted(pod) {
+			t.Errorf("pod %s is new or was evicted: %+v", pod.Name, pod.Status.Conditions)
+		}
+	}
+}
+
+// finalizer keeps an evicted pod, so that the test can read why it was deleted.
+const finalizer = "example.com/observed"
+
+func controlName(node string) string { return "control-" + node }
+
+// createControl creates a pod on a node with the taints of a node that is not ready. The pod tolerates them as bgpguard once
+// did: with the effect NoSchedule only. The test deletes it at its end.
+func (c *cluster) createControl(t *testing.T, node string) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error {
+		got, err := c.client.CoreV1().Nodes().Get(ctx, node, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, taint := range got.Spec.Taints {
+			if taint.Key == corev1.TaintNodeNotReady && taint.Effect == corev1.TaintEffectNoExecute {
+				return nil
+			}
+		}
+		return fmt.Errorf("node %s has the taints %+v, none that evicts pods from a node that is not ready", node, got.Spec.Taints)
+	})
+	pods := c.client.CoreV1().Pods(metav1.NamespaceDefault)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: controlName(node), Finalizers: []string{finalizer}},
+		Spec: corev1.PodSpec{
+			NodeName: node, HostNetwork: true,
+			Containers:  []corev1.Container{{Name: "pause", Image: sandbox}},
+			Tolerations: []corev1.Toleration{{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}},
+		},
+	}
+	if _, err := pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The context of the test has ended. Until the pod is gone, nodes cannot be drained.
+		if err := await(context.Background(), func(ctx context.Context) error {
+			_, err := pods.Patch(ctx, pod.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+			if err == nil {
+				err = pods.Delete(ctx, pod.Name, metav1.DeleteOptions{})
+			}
+			if apierrors.IsNotFound(err) {
+				return nil
+			}
+			return errors.Join(err, fmt.Errorf("pod %s still exists", pod.Name))
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// evicted reports whether Kubernetes deleted a pod because of a taint of its node.
+func evicted(pod corev1.Pod) bool {
+	return pod.DeletionTimestamp != nil && slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+		return condition.Type == corev1.DisruptionTarget && condition.Status == corev1.ConditionTrue && condition.Reason == "DeletionByTaintManager"
+	})
 }
 
 // seconds returns how long a pod with tolerations may stay on a node with a taint: a number of seconds, "forever", or

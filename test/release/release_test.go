@@ -10,14 +10,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -39,14 +37,26 @@ func platforms() []string {
 func release(t *testing.T, folder string) string {
 	t.Helper()
 	dist := filepath.Join(t.TempDir(), "dist")
-	command := exec.Command("make", "release", "DIST="+dist, "VERSION="+version, "COMMIT=0123456", "EPOCH=1700000000", "PLATFORMS="+strings.Join(platforms(), " "))
+	runMake(t, folder, "release", "DIST="+dist, "EPOCH=1700000000", "PLATFORMS="+strings.Join(platforms(), " "))
+	return dist
+}
+
+// runMake runs make in a copy of the repository, with the version and the commit of the tests.
+func runMake(t *testing.T, folder string, args ...string) {
+	t.Helper()
+	command := exec.Command("make", append(args, "VERSION="+version, "COMMIT=0123456")...)
 	command.Dir = folder
 	// Not the variables of the make that runs this test.
 	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS=") })
+	run(t, command)
+}
+
+// run runs a command, which must succeed.
+func run(t *testing.T, command *exec.Cmd) {
+	t.Helper()
 	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%s: %v\n%s", strings.Join(command.Args, " "), err, out)
 	}
-	return dist
 }
 
 // copied returns a copy of the files of the repository in another folder, without its history.
@@ -90,11 +100,11 @@ func copied(t *testing.T) string {
 }
 
 func TestARelease(t *testing.T) {
-	dist := release(t, root)
+	dist, other := release(t, root), copied(t)
 	sums := checksums(t, dist)
 
 	t.Run("is reproducible", func(t *testing.T) {
-		if again := checksums(t, release(t, copied(t))); !maps.Equal(sums, again) {
+		if again := checksums(t, release(t, other)); !maps.Equal(sums, again) {
 			t.Errorf("the checksums are\n%v\nthen\n%v", sums, again)
 		}
 	})
@@ -112,6 +122,13 @@ func TestARelease(t *testing.T) {
 			want = append(want, "bgpguard_"+name+".tar.gz", "bgpguard_"+name+".cdx.json")
 			if strings.HasPrefix(platform, "linux/") {
 				want = append(want, "webhook_"+name, "webhook_"+name+".cdx.json")
+			}
+		}
+		// docs/install.md lists them, with one SBOM for all.
+		for _, name := range want {
+			listed := "`" + strings.ReplaceAll(name, "0.0.0-test", "0.1.0") + "`"
+			if !strings.Contains(string(read(t, filepath.Join(root, "docs", "install.md"))), listed) && !strings.HasSuffix(name, ".cdx.json") {
+				t.Errorf("docs/install.md does not list %s", listed)
 			}
 		}
 		slices.Sort(want)
@@ -170,9 +187,7 @@ func TestARelease(t *testing.T) {
 			}
 		}
 	})
-	for _, target := range []string{"webhook", "bgpguard"} {
-		t.Run("has the image "+target, func(t *testing.T) { image(t, dist, target) })
-	}
+	t.Run("has the images of the Dockerfile", func(t *testing.T) { images(t, dist, other) })
 	t.Run("has manifests with the image", func(t *testing.T) {
 		install, webhook := string(read(t, filepath.Join(dist, "install.yaml"))), string(read(t, filepath.Join(dist, "webhook.yaml")))
 		if !strings.Contains(install, "image: bgpguard/webhook:"+version+"\n") {
@@ -189,118 +204,6 @@ func TestARelease(t *testing.T) {
 			}
 		}
 	})
-}
-
-// image compares an image of the release with the stage of the Dockerfile: the same files, user, ports and entrypoint.
-func image(t *testing.T, dist, target string) {
-	t.Helper()
-	stage := map[string]string{"webhook": "webhook", "bgpguard": "cli"}[target]
-	layout := untar(t, read(t, filepath.Join(dist, "image-"+target+"_0.0.0-test.tar")))
-	blob := func(digest string, v any) {
-		data := layout["blobs/sha256/"+strings.TrimPrefix(digest, "sha256:")]
-		if hash(data) != strings.TrimPrefix(digest, "sha256:") {
-			t.Fatalf("the blob %s has the digest %s", digest, hash(data))
-		}
-		if err := json.Unmarshal(data, v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	type descriptor struct {
-		Digest   string `json:"digest"`
-		Platform struct {
-			OS           string `json:"os"`
-			Architecture string `json:"architecture"`
-		} `json:"platform"`
-		Annotations map[string]string `json:"annotations"`
-	}
-	var top, index struct {
-		Manifests []descriptor `json:"manifests"`
-	}
-	if err := json.Unmarshal(layout["index.json"], &top); err != nil || len(top.Manifests) != 1 {
-		t.Fatalf("index.json: %v, %d manifests", err, len(top.Manifests))
-	}
-	if got, want := top.Manifests[0].Annotations["io.containerd.image.name"], "docker.io/bgpguard/"+target+":"+version; got != want {
-		t.Errorf("the name is %s, want %s", got, want)
-	}
-	blob(top.Manifests[0].Digest, &index)
-	var linux []string
-	for _, platform := range platforms() {
-		if strings.HasPrefix(platform, "linux/") {
-			linux = append(linux, platform)
-		}
-	}
-	if len(index.Manifests) != len(linux) {
-		t.Errorf("%d platforms, want %v", len(index.Manifests), linux)
-	}
-	files, instructions := dockerfile(t, stage)
-	for _, d := range index.Manifests {
-		var manifest struct {
-			Config descriptor   `json:"config"`
-			Layers []descriptor `json:"layers"`
-		}
-		blob(d.Digest, &manifest)
-		var config struct {
-			OS           string `json:"os"`
-			Architecture string `json:"architecture"`
-			Config       struct {
-				User         string              `json:"User"`
-				Entrypoint   []string            `json:"Entrypoint"`
-				ExposedPorts map[string]struct{} `json:"ExposedPorts"`
-			} `json:"config"`
-		}
-		blob(manifest.Config.Digest, &config)
-		if config.OS != d.Platform.OS || config.Architecture != d.Platform.Architecture {
-			t.Errorf("the platform is %s/%s, and %s/%s in the index", config.OS, config.Architecture, d.Platform.OS, d.Platform.Architecture)
-		}
-		got := map[string]string{
-			"USER": config.Config.User, "ENTRYPOINT": `["` + strings.Join(config.Config.Entrypoint, `","`) + `"]`,
-			"EXPOSE": strings.ReplaceAll(strings.Join(slices.Sorted(maps.Keys(config.Config.ExposedPorts)), " "), "/tcp", ""),
-		}
-		if !reflect.DeepEqual(got, instructions) {
-			t.Errorf("the configuration is %v, and %v in the Dockerfile", got, instructions)
-		}
-		var names []string
-		for _, layer := range manifest.Layers {
-			data := layout["blobs/sha256/"+strings.TrimPrefix(layer.Digest, "sha256:")]
-			for name, content := range untar(t, gunzip(t, data)) {
-				names = append(names, "/"+name)
-				if target == "webhook" {
-					binary := fmt.Sprintf("webhook_0.0.0-test_%s_%s", config.OS, config.Architecture)
-					if !bytes.Equal(content, read(t, filepath.Join(dist, binary))) {
-						t.Errorf("%s in the image is not %s", name, binary)
-					}
-				}
-			}
-		}
-		slices.Sort(names)
-		if !slices.Equal(names, files) {
-			t.Errorf("the files are %v, and %v in the Dockerfile", names, files)
-		}
-	}
-}
-
-// dockerfile returns the files of a stage of the Dockerfile, and its other instructions, with sorted ports.
-func dockerfile(t *testing.T, stage string) (files []string, instructions map[string]string) {
-	t.Helper()
-	_, text, found := strings.Cut(string(read(t, filepath.Join(root, "Dockerfile"))), "FROM scratch AS "+stage+"\n")
-	if !found {
-		t.Fatalf("the Dockerfile has no stage %s", stage)
-	}
-	text, _, _ = strings.Cut(text, "\nFROM ")
-	instructions = map[string]string{}
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		switch {
-		case len(words) == 0 || words[0] == "#":
-		case words[0] == "COPY":
-			files = append(files, words[len(words)-1])
-		default:
-			slices.Sort(words[1:])
-			instructions[words[0]] = strings.Join(words[1:], " ")
-		}
-	}
-	slices.Sort(files)
-	return files, instructions
 }
 
 func read(t *testing.T, file string) []byte {
@@ -341,24 +244,34 @@ func gunzip(t *testing.T, data []byte) []byte {
 	return out
 }
 
-// untar returns the files of a tar by name.
+// untar returns the content of the files of a tar by name.
 func untar(t *testing.T, data []byte) map[string][]byte {
 	t.Helper()
-	files := map[string][]byte{}
+	content := map[string][]byte{}
+	eachFile(t, data, func(header *tar.Header, data []byte) {
+		if header.Typeflag == tar.TypeReg {
+			content[header.Name] = data
+		}
+	})
+	return content
+}
+
+// eachFile calls a function with each entry of a tar.
+func eachFile(t *testing.T, data []byte, call func(*tar.Header, []byte)) {
+	t.Helper()
 	r := tar.NewReader(bytes.NewReader(data))
 	for {
 		header, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return files
+			return
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if header.Typeflag != tar.TypeReg {
-			continue
-		}
-		if files[header.Name], err = io.ReadAll(r); err != nil {
+		content, err := io.ReadAll(r)
+		if err != nil {
 			t.Fatal(err)
 		}
+		call(header, content)
 	}
 }

@@ -86,7 +86,11 @@ type stage struct {
 // parse reads the stage of the given name. It accepts the instructions that an image of files alone needs, and rejects
 // all others.
 func parse(dockerfile, target string) (*stage, error) {
-	s, inside := &stage{copies: map[string]string{}, config: v1.Config{ExposedPorts: map[string]struct{}{}}}, false
+	s, inside := &stage{copies: map[string]string{}, config: v1.Config{
+		ExposedPorts: map[string]struct{}{},
+		// Docker and buildah set it in every image FROM scratch.
+		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+	}}, false
 	for i, line := range strings.Split(dockerfile, "\n") {
 		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
