@@ -10,6 +10,8 @@ export LC_ALL=C TZ=UTC
 out=$1 version=$2 commit=$3 epoch=$4
 shift 4
 export SOURCE_DATE_EPOCH="$epoch" CGO_ENABLED=0
+# In a repository without tags, VERSION is a commit, and the chart and the krew manifest need a semantic version.
+case $version in v[0-9]*.*) ;; *) version=v0.0.0-g$version ;; esac
 number=${version#v}
 rm -rf "$out"
 mkdir -p "$out"

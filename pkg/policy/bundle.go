@@ -40,7 +40,7 @@ func SourceFromPath(path string) (Source, error) {
 	}
 	b, err := loader.NewFileLoader().AsBundle(path)
 	if err != nil {
-		return Source{}, fmt.Errorf("%s: %w", path, plain(err))
+		return Source{}, (&Source{Name: path}).Named(plain(err))
 	}
 	s := sourceFromBundle(path, b)
 	if len(s.Modules) == 0 {
