@@ -572,7 +572,7 @@ func (f *failures) etcd(t *testing.T) {
 		return logged(t, leader, lost) > losses
 	})
 	t.Logf("the leader stopped its work %s after etcd stopped", time.Since(stopped).Round(time.Second))
-	time.Sleep(time.Until(stopped.Add(20 * time.Second)))
+	time.Sleep(time.Until(stopped.Add(30 * time.Second)))
 	if err := resume(); err != nil {
 		t.Fatal(err)
 	}
@@ -632,7 +632,7 @@ func (f *failures) apiServer(t *testing.T) {
 // disconnect starts a third replica and disconnects it from the API server. The returned test checks it later.
 func (f *failures) disconnect(t *testing.T) func(*testing.T) {
 	t.Helper()
-	const maxAge = 90 * time.Second
+	const maxAge = 3 * time.Minute // As by default.
 	server, err := url.Parse(f.Config.Host)
 	if err != nil {
 		t.Fatal(err)
@@ -657,7 +657,7 @@ func (f *failures) disconnect(t *testing.T) func(*testing.T) {
 	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	w := f.replica(t, env.WebhookOptions{Hostname: "cut", Kubeconfig: kubeconfig, Args: []string{"--max-data-age=" + maxAge.String()}})
+	w := f.replica(t, env.WebhookOptions{Hostname: "cut", Kubeconfig: kubeconfig})
 	began, end := time.Now(), proxy.Cut()
 	t.Cleanup(end)
 	return func(t *testing.T) {
@@ -674,7 +674,7 @@ func (f *failures) disconnect(t *testing.T) func(*testing.T) {
 		// The API server may use a connection that is closed at this moment.
 		want := []string{
 			`admission webhook "bgp.bgpguard.io" denied the request: stale data: for `,
-			"the API server has sent nothing, limit 1m30s: check that bgpguard can reach it; this replica is not ready: if the error lasts, all replicas are stale\n",
+			"the API server has sent nothing, limit 3m0s: check that bgpguard can reach it; this replica is not ready: if the error lasts, all replicas are stale\n",
 		}
 		var got env.Result
 		eventually(t, "kubectl shows that the data is stale", func() bool {
