@@ -145,7 +145,7 @@ func TestInvalidSourcesAreRejected(t *testing.T) {
 	}{
 		"a directory that is not there": {SourceOptions{Paths: []string{"/nowhere"}}, "/nowhere: "},
 		"a directory without Rego":      {SourceOptions{Paths: []string{empty}}, empty + ": contains no Rego module"},
-		"Rego that does not compile":    {SourceOptions{Paths: []string{bad}}, bad + ": " + bad + "/a.rego:3: rego_unsafe_var_error"},
+		"Rego that does not compile":    {SourceOptions{Paths: []string{bad}}, bad + "/a.rego:3: rego_unsafe_var_error"},
 		"no configuration":              {SourceOptions{BundleConfig: "/nowhere"}, "/nowhere: open /nowhere: no such file or directory"},
 		"a configuration of no bundles": {SourceOptions{BundleConfig: config}, config + ": bundles: is missing or empty, so nothing would be loaded"},
 	} {
