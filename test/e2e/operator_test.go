@@ -38,8 +38,19 @@ func install(mode string) string {
 		"spec: {cni: {type: Calico}, calicoNetwork: {bgp: Enabled, clusterRoutingMode: %s, ipPools: [{name: pods, cidr: 10.244.0.0/16, encapsulation: None}]}}\n", mode)
 }
 
-// TestOperator hands the routes of a cluster from Felix to BIRD and back by its Installation. The writes that follow are
-// those of tigera-operator.
+// operatorPool returns an IPPool as tigera-operator writes it.
+func operatorPool(c *cluster, cidr string) string {
+	return fmt.Sprintf("apiVersion: %s\nkind: IPPool\nmetadata: {name: more, labels: {app.kubernetes.io/managed-by: tigera-operator}}\n"+
+		"spec: {cidr: %s, ipipMode: Never, vxlanMode: Never, natOutgoing: true, nodeSelector: all(), blockSize: 26}\n", c.group.APIVersion(), cidr)
+}
+
+// asOperator returns the arguments of kubectl for tigera-operator.
+func asOperator(args string) string {
+	return args + " --as=" + operatorUser + " --as-group=system:serviceaccounts:tigera-operator"
+}
+
+// TestOperator hands the routes of a cluster from Felix to BIRD and back by its Installation, adds an IPPool, and upgrades Calico.
+// The writes that follow are those of tigera-operator and calico-node.
 func TestOperator(t *testing.T) {
 	t.Parallel()
 	c := &cluster{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV3}, Operator: true}), group: env.GroupV3}
@@ -66,6 +77,19 @@ func TestOperator(t *testing.T) {
 			t.Fatalf("%s: the operator made %d writes: %s", way.mode, written, failure)
 		}
 	}
+
+	more := strings.Replace(install("Felix"), "encapsulation: None}", "encapsulation: None}, {name: more, cidr: 10.245.0.0/16, encapsulation: None}", 1)
+	if changed := c.allowed(t, more, "apply -f -"); !strings.Contains(changed.Stderr, "creates IPPool more") {
+		t.Errorf("the Installation with another IPPool: stderr %q", changed.Stderr)
+	}
+	c.allowed(t, operatorPool(c, "10.245.0.0/16"), asOperator("create -f -"))
+
+	// calico-node writes the version, and the operator the same objects again.
+	c.allowed(t, "", `patch clusterinformation default --type=merge -p {"spec":{"calicoVersion":"v3.33.1"}} --as=system:serviceaccount:calico-system:calico-node --as-group=system:masters`)
+	if written, failure := c.reconcile(t, "Enabled", "Disabled"); written != 2 {
+		t.Errorf("after the upgrade the operator made %d writes: %s", written, failure)
+	}
+	c.allowed(t, operatorPool(c, "10.245.0.0/16"), asOperator("apply -f -"))
 
 	// Felix needs no mesh, so that it can be turned off, and BIRD can no longer have the routes.
 	c.allowed(t, "", `patch bgpconfiguration default --type=merge -p {"spec":{"nodeToNodeMeshEnabled":false}}`)
