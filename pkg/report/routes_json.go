@@ -45,7 +45,7 @@ func (r *Routes) document() routesDocument {
 		groups := compared(before.Routes, after.Routes, (*topology.RouteGroup).Key)
 		dropped := compared(before.Dropped, after.Dropped, (*topology.DroppedRoutes).Key)
 		missing := compared(before.Missing, after.Missing, (*topology.MissingRoutes).Key)
-		services := compared(before.Services, after.Services, (*topology.ServiceRoutes).Key)
+		services := compared(before.Services, after.Services, (*topology.ServiceRoutes).FullKey)
 		for mark, list := range map[string]*[]routeDifference{markAdded: &out.Changes.Added, markRemoved: &out.Changes.Removed} {
 			d := routeDifference{f.String(), only(groups, mark), only(dropped, mark), only(missing, mark), only(services, mark)}
 			if len(d.Routes)+len(d.Dropped)+len(d.Missing)+len(d.Services) > 0 {

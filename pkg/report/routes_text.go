@@ -30,19 +30,23 @@ func writeRoutesText(w io.Writer, r *Routes) error {
 			p.line(0)
 		}
 		p.line(0, subject, routesTitle(r, before, after))
-		p.marked(r, "Routes to pods", []string{"PREFIXES", "ORIGINS", "FROM", "TYPE", "NEXT HOP", "AS PATH", "COMMUNITIES"},
+		p.marked(r, "Routes to pods", routeHeader,
 			rows(compared(before.Routes, after.Routes, (*topology.RouteGroup).Key), routeCells))
-		p.marked(r, "Dropped", []string{"PREFIXES", "ORIGINS", "BY", "DIRECTION", "PEER", "REASON"},
+		p.marked(r, "Dropped", dropHeader,
 			rows(compared(before.Dropped, after.Dropped, (*topology.DroppedRoutes).Key), dropCells))
 		p.marked(r, "Missing", []string{"PREFIXES", "ORIGINS"},
 			rows(compared(before.Missing, after.Missing, (*topology.MissingRoutes).Key), func(m *topology.MissingRoutes) []string {
 				return []string{prefixesText(m.Prefixes), nodes(m.Origins.Nodes, m.Origins.Sample)}
 			}))
-		services, cells := []string{"RANGE", "FIELD", "ROUTES TO", "FROM", "NOT FROM"}, serviceCells
+		services, cells := []string{"RANGE", "FIELD", "ROUTES TO", "FROM", "PARTLY FROM", "NOT FROM"}, serviceCells
 		if r.Node != "" {
 			services, cells = append(services, "ADVERTISED"), serviceCellsOfNode
 		}
 		p.marked(r, "Addresses of Services", services, rows(compared(before.Services, after.Services, (*topology.ServiceRoutes).Key), cells))
+		p.marked(r, "Routes to Services", routeHeader,
+			rows(compared(serviceRoutes(before), serviceRoutes(after), (*topology.RouteGroup).Key), routeCells))
+		p.marked(r, "Dropped routes to Services", dropHeader,
+			rows(compared(serviceDrops(before), serviceDrops(after), (*topology.DroppedRoutes).Key), dropCells))
 		p.notes(after)
 	}
 	if p.Len() == 0 {
@@ -50,6 +54,30 @@ func writeRoutesText(w io.Writer, r *Routes) error {
 	}
 	_, err := io.WriteString(w, p.String())
 	return err
+}
+
+// The columns of routeCells and dropCells.
+var (
+	routeHeader = []string{"PREFIXES", "ORIGINS", "FROM", "TYPE", "NEXT HOP", "AS PATH", "COMMUNITIES"}
+	dropHeader  = []string{"PREFIXES", "ORIGINS", "BY", "DIRECTION", "PEER", "REASON"}
+)
+
+// serviceRoutes returns the routes to addresses of Services in a table.
+func serviceRoutes(t *topology.RouteTable) []topology.RouteGroup {
+	var out []topology.RouteGroup
+	for i := range t.Services {
+		out = append(out, t.Services[i].Routes...)
+	}
+	return out
+}
+
+// serviceDrops returns the dropped routes to addresses of Services in a table.
+func serviceDrops(t *topology.RouteTable) []topology.DroppedRoutes {
+	var out []topology.DroppedRoutes
+	for i := range t.Services {
+		out = append(out, t.Services[i].Dropped...)
+	}
+	return out
 }
 
 // routesTitle describes the sessions of a table.
@@ -122,7 +150,7 @@ func serviceCells(s *topology.ServiceRoutes) []string {
 	if s.Single {
 		what = "single addresses"
 	}
-	return []string{s.CIDR, s.Field, what, nodesOrNone(&s.Nodes), nodesOrNone(&s.Others)}
+	return []string{s.CIDR, s.Field, what, nodesOrNone(&s.Nodes), nodesOrNone(&s.Partial), nodesOrNone(&s.Others)}
 }
 
 // serviceCellsOfNode are serviceCells and whether the node advertises the range itself.
@@ -151,7 +179,8 @@ func dropCells(d *topology.DroppedRoutes) []string {
 	return []string{prefixesText(d.Prefixes), nodes(d.Origins.Nodes, d.Origins.Sample), nodes(d.Nodes.Nodes, d.Nodes.Sample), d.Direction, senderText(&d.Peer), dropText(d)}
 }
 
-// prefixesText lists ranges of prefixes: "10.244.0.0/16 except 10.244.8.0/24 (/26)".
+// prefixesText lists ranges of prefixes: "10.244.0.0/16 except 10.244.8.0/24 (/26)", or "10.96.0.0/12" for that
+// prefix alone.
 func prefixesText(list []topology.PrefixRange) string {
 	if len(list) == 0 {
 		return "all"
@@ -162,7 +191,9 @@ func prefixesText(list []topology.PrefixRange) string {
 		if len(r.Except) > 0 {
 			texts[i] += " except " + strings.Join(r.Except, ", ")
 		}
-		texts[i] += fmt.Sprintf(" (/%d)", r.Length)
+		if length := fmt.Sprintf("/%d", r.Length); !strings.HasSuffix(r.CIDR, length) {
+			texts[i] += " (" + length + ")"
+		}
 	}
 	return strings.Join(texts, "; ")
 }

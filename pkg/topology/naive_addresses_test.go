@@ -10,8 +10,8 @@ import (
 )
 
 func addressesOf(a *Addresses) string {
-	return fmt.Sprintf("shared %s %v, misdetected %s %v, subnets %d %v, pairs %d %d %d, wider %s", nodeSetOf(a.Shared), a.SharedAddresses, nodeSetOf(a.Misdetected), a.MisdetectedAddresses,
-		a.Subnets.Subnets, a.Subnets.Sample, a.Subnets.Same, a.Subnets.Different, a.Subnets.Uneven, nodeSetOf(a.Subnets.Wider))
+	return fmt.Sprintf("shared %s %v, misdetected %s %v, subnets %d %v, pairs %d %d %d, wider %s, unadvertised %v", nodeSetOf(a.Shared), a.SharedAddresses, nodeSetOf(a.Misdetected), a.MisdetectedAddresses,
+		a.Subnets.Subnets, a.Subnets.Sample, a.Subnets.Same, a.Subnets.Different, a.Subnets.Uneven, nodeSetOf(a.Subnets.Wider), a.Subnets.Unadvertised)
 }
 
 // addresses compares each pair of nodes.
@@ -135,7 +135,7 @@ func (m *naive) subnets(f calico.Family) Subnets {
 	found := map[netip.Prefix]bool{}
 	for _, n := range m.nodes {
 		p := n.Address[f]
-		if !p.IsValid() || p.Bits() == p.Addr().BitLen() {
+		if !p.IsValid() {
 			continue
 		}
 		inside := false
@@ -157,10 +157,10 @@ func (m *naive) subnets(f calico.Family) Subnets {
 		sends := false
 		for k, b := range m.nodes {
 			p, q := a.Address[f], b.Address[f]
-			if i == k || !p.IsValid() || !q.IsValid() || p.IsSingleIP() || q.IsSingleIP() {
+			if i == k || !p.IsValid() || !q.IsValid() {
 				continue
 			}
-			there, back := p.Masked().Contains(q.Addr()), q.Masked().Contains(p.Addr())
+			there, back := !p.IsSingleIP() && p.Masked().Contains(q.Addr()), !q.IsSingleIP() && q.Masked().Contains(p.Addr())
 			sends = sends || there && !back
 			switch {
 			case i < k:
@@ -177,5 +177,54 @@ func (m *naive) subnets(f calico.Family) Subnets {
 		}
 	}
 	out.Wider = wider.nodeSet()
+	if out.Different+out.Uneven > 0 {
+		out.Unadvertised = m.unadvertised(f)
+	}
 	return out
+}
+
+// unadvertised visits each block of each IPPool without encapsulation, and each node.
+func (m *naive) unadvertised(f calico.Family) []UnadvertisedPool {
+	var out []UnadvertisedPool
+	for _, p := range m.state.IPPools() {
+		mode := func(field string) string { text, _ := p.Spec[field].(string); return text }
+		if p.Family != f || !p.CIDR.IsValid() || slices.Contains([]string{"Always", "CrossSubnet"}, mode("ipipMode")) || slices.Contains([]string{"Always", "CrossSubnet"}, mode("vxlanMode")) {
+			continue
+		}
+		without := &naiveSet{}
+		for _, n := range m.nodes {
+			if n.SpeaksBGP(f) && (p.Spec["disableBGPExport"] == true || !m.leaves(f, n, p.CIDR)) {
+				without.add(n, 0, nil)
+			}
+		}
+		if set := without.nodeSet(); set.Nodes > 0 {
+			out = append(out, UnadvertisedPool{p.Name, set.Nodes, set.Sample})
+		}
+	}
+	return out
+}
+
+// leaves reports whether external peers receive the routes of a node to all blocks inside a prefix.
+func (m *naive) leaves(f calico.Family, origin *calico.Node, cidr netip.Prefix) bool {
+	size := map[calico.Family]int{calico.IPv4: 26, calico.IPv6: 122}[f]
+	for a := cidr.Addr(); cidr.Contains(a); {
+		block := netip.PrefixFrom(a, size)
+		w := &naiveFlood{model: m, family: f, block: block, reading: m.reading(false)}
+		left := false
+		w.run(origin, func(r naiveRoute) {
+			for _, s := range m.slots {
+				if s.node == r.at && s.family == f && !s.workload() && s.status == External && m.reading(true).passes(s) && s.exports(r) {
+					_, ok := w.sent(r, s)
+					left = left || ok
+				}
+			}
+		})
+		if !left {
+			return false
+		}
+		for block.Contains(a) {
+			a = a.Next()
+		}
+	}
+	return true
 }

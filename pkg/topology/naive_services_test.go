@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"sort"
@@ -14,6 +15,18 @@ type naiveRange struct {
 	field string
 	cidr  netip.Prefix
 	route bool // every node has a route to the whole range
+}
+
+// prefixes returns those to which nodes advertise routes.
+func (r naiveRange) prefixes() []netip.Prefix {
+	if r.route {
+		return []netip.Prefix{r.cidr}
+	}
+	var out []netip.Prefix
+	for a := r.cidr.Addr(); r.cidr.Contains(a); a = a.Next() {
+		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return out
 }
 
 var naiveServiceFields = []string{"serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs"}
@@ -88,17 +101,15 @@ func (m *naive) serviceRanges(f calico.Family) string {
 		}
 	}
 	for _, one := range m.ranges(f) {
-		prefixes := []netip.Prefix{one.cidr}
-		if !one.route {
-			prefixes = nil
-			for a := one.cidr.Addr(); one.cidr.Contains(a); a = a.Next() {
-				prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
-			}
-		}
-		carried := map[*naiveSlot]int{}
+		prefixes := one.prefixes()
+		carried, without := map[*naiveSlot]int{}, 0.0
 		for _, p := range prefixes {
-			for _, s := range m.carrying(f, p) {
+			list := m.carrying(f, p)
+			for _, s := range list {
 				carried[s]++
+			}
+			if len(list) == 0 {
+				without += math.Pow(2, float64(one.cidr.Addr().BitLen()-p.Bits()))
 			}
 		}
 		sessions := 0
@@ -113,10 +124,18 @@ func (m *naive) serviceRanges(f calico.Family) string {
 				hops = append(hops, n.Name)
 			}
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s; ", one.field, one.cidr, nodes, sessions, hopsText(len(hops), hops)))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s%s; ", one.field, one.cidr, nodes, sessions, partText(sessions, len(carried), without), hopsText(len(hops), hops)))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)
+}
+
+// partText describes the sessions that carry a part of a range, and the addresses that none carries.
+func partText(sessions, part int, without float64) string {
+	if sessions == part {
+		return ""
+	}
+	return fmt.Sprintf(", %d carry a part, %.0f addresses on none", part, without)
 }
 
 // hopsText names nodes whose addresses other nodes resolve through a route to a range.
@@ -180,14 +199,8 @@ func (m *naive) servicesAt(f calico.Family, name string, transit bool) string {
 	}
 	var out []string
 	for _, one := range m.ranges(f) {
-		prefixes := []netip.Prefix{one.cidr}
-		if !one.route {
-			prefixes = nil
-			for a := one.cidr.Addr(); one.cidr.Contains(a); a = a.Next() {
-				prefixes = append(prefixes, netip.PrefixFrom(a, a.BitLen()))
-			}
-		}
-		var with, without []string
+		prefixes := one.prefixes()
+		var with, part, without []string
 		advertised := false
 		for _, origin := range m.nodes {
 			if !origin.SpeaksBGP(f) || excluded(origin) {
@@ -206,13 +219,16 @@ func (m *naive) servicesAt(f calico.Family, name string, transit bool) string {
 					has++
 				}
 			}
-			if has == len(prefixes) {
+			switch has {
+			case len(prefixes):
 				with = append(with, origin.Name)
-			} else {
+			case 0:
 				without = append(without, origin.Name)
+			default:
+				part = append(part, origin.Name)
 			}
 		}
-		out = append(out, fmt.Sprintln(one.field, one.cidr, one.route, advertised, with, without))
+		out = append(out, fmt.Sprintln(one.field, one.cidr, one.route, advertised, with, part, without))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)
@@ -222,7 +238,7 @@ func (m *naive) servicesAt(f calico.Family, name string, transit bool) string {
 func serviceRoutesOf(table *RouteTable) string {
 	out := []string{}
 	for _, one := range table.Services {
-		out = append(out, fmt.Sprintln(one.Field, one.CIDR, !one.Single, one.Advertised, one.Nodes.names, one.Others.names))
+		out = append(out, fmt.Sprintln(one.Field, one.CIDR, !one.Single, one.Advertised, one.Nodes.names, one.Partial.names, one.Others.names))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)
@@ -248,11 +264,11 @@ func (w *naiveFlood) carries(s *naiveSlot, h HalfSession, list []naiveRoute) boo
 func serviceRangesOf(list []ServiceRange) string {
 	out := []string{}
 	for _, one := range list {
-		sessions := -1
+		sessions, part := -1, ""
 		if one.Sessions != nil {
-			sessions = *one.Sessions
+			sessions, part = *one.Sessions, partText(*one.Sessions, *one.PartSessions, one.Unadvertised.Addresses)
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s; ", one.Field, one.CIDR, one.Nodes, sessions, hopsText(one.NextHops.Nodes, one.NextHops.Sample)))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s%s; ", one.Field, one.CIDR, one.Nodes, sessions, part, hopsText(one.NextHops.Nodes, one.NextHops.Sample)))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)

@@ -84,9 +84,9 @@ type RouteGroup struct {
 }
 
 // PrefixRange is the prefixes of one length inside CIDR and in none of Except. IPPool is the
-// IPPool of the pods.
+// IPPool of the pods, "" for addresses of Services.
 type PrefixRange struct {
-	IPPool string   `json:"ipPool"`
+	IPPool Optional `json:"ipPool"`
 	CIDR   string   `json:"cidr"`
 	Except []string `json:"except"`
 	Length int      `json:"length"`
@@ -291,7 +291,8 @@ func (q *RouteQuery) Peer(ctx context.Context, address netip.Addr) (*RouteTable,
 		return nil, err
 	}
 	out.Address, out.Sessions = externals[k].Name, sessions
-	out.Services, err = w.servicesOfPeer(ctx, externals[k])
+	complete, err := w.servicesOfPeer(ctx, externals[k])
+	out.Services, out.Complete = w.services, out.Complete && complete
 	return out, err
 }
 
@@ -310,7 +311,7 @@ type tabulation struct {
 	externals map[routes.ExternalSession][]string
 	classes   []prefixClass
 	ranges    [][]PrefixRange // of each class
-	services  []ServiceRoutes // of a node
+	services  []ServiceRoutes
 }
 
 func newTabulation(q *RouteQuery, f calico.Family) *tabulation {
@@ -429,7 +430,7 @@ func rangesOf(parts []poolPart) []PrefixRange {
 	}
 	out := []PrefixRange{}
 	for _, o := range list {
-		one := PrefixRange{IPPool: o.pool.name, CIDR: o.cidr.String(), Except: []string{}, Length: o.pool.blockSize}
+		one := PrefixRange{IPPool: Optional(o.pool.name), CIDR: o.cidr.String(), Except: []string{}, Length: o.pool.blockSize}
 		slices.SortFunc(o.except, netip.Prefix.Compare)
 		for _, c := range o.except {
 			one.Except = append(one.Except, c.String())

@@ -3,9 +3,11 @@ package topology
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/bits-and-blooms/bitset"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
 )
@@ -20,87 +22,168 @@ type ServiceRoutes struct {
 	Single bool `json:"single"`
 	// Advertised reports that the node of the table advertises the range itself.
 	Advertised bool `json:"advertised"`
-	// Nodes are, for a node, the other nodes whose routes to all of the range it has, and Others those
-	// that advertise the range and whose routes it does not have. For an external peer, Nodes are the
-	// nodes with sessions that carry routes to all of the range, and Others those with sessions that do
-	// not.
-	Nodes  NodeGroup `json:"nodes"`
-	Others NodeGroup `json:"others"`
+	// Nodes, Partial and Others are, for a node, the other nodes that advertise the range: those whose
+	// routes to all of it the node has, to a part of it, and to nothing of it. For an external peer, they
+	// are the nodes with sessions: those that carry routes to all of it, to a part of it, and to nothing of it.
+	Nodes   NodeGroup `json:"nodes"`
+	Partial NodeGroup `json:"partial"`
+	Others  NodeGroup `json:"others"`
+	// Routes and Dropped are those of a RouteTable. A node that advertises the range does not send the
+	// routes of other nodes to external peers, because it prefers its own.
+	Routes  []RouteGroup    `json:"routes"`
+	Dropped []DroppedRoutes `json:"dropped"`
 }
 
-// Key returns a text that is equal for equal routes.
+// Key returns a text that is equal for equal routes to equal parts of the range, whatever their attributes.
 func (s *ServiceRoutes) Key() string {
-	return fmt.Sprint(s.Field, s.CIDR, s.Single, s.Advertised, s.Nodes.names, s.Others.names)
+	return fmt.Sprint(s.Field, s.CIDR, s.Single, s.Advertised, s.Nodes.names, s.Partial.names, s.Others.names)
 }
 
-// servicesOfPeer returns the routes to ranges of addresses of Services that nodes send to an external peer.
-func (w *tabulation) servicesOfPeer(ctx context.Context, peer *sessions.ExternalPeer) ([]ServiceRoutes, error) {
-	out, s := []ServiceRoutes{}, w.t.services[w.family]
-	for _, one := range s.list {
-		prefixes, all := s.prefixes(one)
-		if !all {
-			prefixes = nil
-		}
-		with := bitset.New(w.t.index.Len())
-		for i, p := range prefixes {
-			sent, err := s.sent(ctx, p, s.origins(), s.outlets())
-			if err != nil {
-				return nil, err
-			}
-			if nodes := s.carriers(sent, peer); i == 0 {
-				with = nodes
-			} else {
-				with.InPlaceIntersection(nodes)
-			}
-		}
-		without := bitset.New(w.t.index.Len())
-		for _, tap := range w.taps {
-			without.InPlaceUnion(tap.Difference(with))
-		}
-		out = append(out, ServiceRoutes{Field: one.Field, CIDR: one.CIDR.String(), Single: !one.Route, Nodes: w.group(with), Others: w.group(without)})
+// FullKey returns a text that is equal for equal routes with equal attributes.
+func (s *ServiceRoutes) FullKey() string {
+	var out strings.Builder
+	out.WriteString(s.Key())
+	for i := range s.Routes {
+		out.WriteString(s.Routes[i].Key())
 	}
-	return out, nil
+	for i := range s.Dropped {
+		out.WriteString(s.Dropped[i].Key())
+	}
+	return out.String()
 }
 
-// servicesOfNode sets services, and reports whether all kinds of ranges and paths are followed.
+// servicesOfPeer sets services for an external peer, and reports whether all kinds of prefixes and paths
+// are followed.
+func (w *tabulation) servicesOfPeer(ctx context.Context, peer *sessions.ExternalPeer) (complete bool, err error) {
+	s := w.t.services[w.family]
+	all := bitset.New(w.t.index.Len())
+	for _, tap := range w.taps {
+		all.InPlaceUnion(tap)
+	}
+	return w.findServices(ctx, routes.WithoutTransit, all, func(f *followedService) error {
+		sent, err := s.sent(ctx, f.class.prefix, s.origins(), s.outlets())
+		if err == nil {
+			f.nodes = s.carriers(sent, peer)
+		}
+		return err
+	})
+}
+
+// servicesOfNode is servicesOfPeer for a node.
 func (w *tabulation) servicesOfNode(ctx context.Context, reading routes.Reading) (complete bool, err error) {
 	s := w.t.services[w.family]
-	w.services = []ServiceRoutes{}
+	if len(s.list) == 0 {
+		return w.findServices(ctx, reading, nil, nil)
+	}
+	advertising := w.t.index.BGP[w.family].Difference(s.excluded)
+	advertising.Clear(uint(w.node))
+	return w.findServices(ctx, reading, advertising, func(f *followedService) error {
+		f.nodes = bitset.New(w.t.index.Len())
+		for i := range f.Received {
+			f.nodes.InPlaceUnion(w.origins(&f.Received[i]))
+		}
+		return nil
+	})
+}
+
+// followedService is the routes to prefixes of a class, and the nodes that are ServiceRoutes.Nodes if the
+// range has only these prefixes.
+type followedService struct {
+	*routes.Trace
+	class prefixClass
+	nodes *bitset.BitSet
+}
+
+// findServices sets services, and reports whether all kinds of prefixes and paths are followed. all are
+// the nodes of Nodes, Partial and Others. find sets the nodes of a class.
+func (w *tabulation) findServices(ctx context.Context, reading routes.Reading, all *bitset.BitSet, find func(*followedService) error) (complete bool, err error) {
+	s := w.t.services[w.family]
+	w.services, complete = []ServiceRoutes{}, true
 	if len(s.list) == 0 {
 		return true, nil
 	}
-	complete = true
 	origins := s.origins()
-	advertising := w.t.index.BGP[w.family].Difference(s.excluded)
-	advertises := advertising.Test(uint(w.node))
-	advertising.Clear(uint(w.node))
-	kinds := map[string]*bitset.BitSet{} // the nodes whose routes the node has
-	for _, one := range s.list {
-		prefixes, all := s.prefixes(one)
-		complete = complete && all
-		with := advertising.Clone()
-		for _, p := range prefixes {
-			key := s.kind(p)
-			if kinds[key] == nil {
-				if len(kinds) == maxDestinations {
+	advertises := w.node >= 0 && !s.excluded.Test(uint(w.node))
+	known := map[string]*followedService{}
+	tables := make([][]*followedService, len(s.list))
+	for i, one := range s.list {
+		classes, divided := w.serviceClasses(one)
+		complete = complete && divided
+		with, some := all.Clone(), bitset.New(w.t.index.Len())
+		for _, class := range classes {
+			key := s.kind(class.prefix)
+			if known[key] == nil {
+				if len(known) == maxDestinations {
 					complete = false
+					with.ClearAll()
 					break
 				}
-				traced, err := routes.FollowShared(ctx, &w.routing.graph, reading, s.shared(p, origins), w.target)
-				if err != nil {
+				f := &followedService{class: class}
+				if f.Trace, err = routes.FollowShared(ctx, &w.routing.graph, reading, s.shared(class.prefix, origins), w.target); err != nil {
 					return false, fmt.Errorf("following the routes to Services: %w", err)
 				}
-				kinds[key] = bitset.New(w.t.index.Len())
-				for i := range traced.Received {
-					kinds[key].InPlaceUnion(w.origins(&traced.Received[i]))
+				if err := find(f); err != nil {
+					return false, fmt.Errorf("following the routes to Services: %w", err)
 				}
-				complete = complete && !traced.Partial
+				known[key] = f
 			}
-			with.InPlaceIntersection(kinds[key])
+			f := *known[key]
+			f.class = class
+			tables[i] = append(tables[i], &f)
+			with.InPlaceIntersection(f.nodes)
+			some.InPlaceUnion(f.nodes)
+			complete = complete && !f.Partial
 		}
 		w.services = append(w.services, ServiceRoutes{
-			Field: one.Field, CIDR: one.CIDR.String(), Single: !one.Route, Advertised: advertises, Nodes: w.group(with), Others: w.group(advertising.Difference(with)),
+			Field: one.Field, CIDR: one.CIDR.String(), Single: !one.Route, Advertised: advertises,
+			Nodes: w.group(with), Partial: w.group(some.Difference(with)), Others: w.group(all.Difference(some)),
 		})
 	}
+	// After all ranges are known, because these decide whether next hops are usable.
+	for i, list := range tables {
+		w.services[i].Routes, w.services[i].Dropped = w.serviceTable(list)
+	}
 	return complete, nil
+}
+
+// serviceClasses divides the prefixes of a range into classes that sessions treat alike; see Beside. It returns
+// false if there are too many.
+func (w *tabulation) serviceClasses(one calico.ServiceRange) (classes []prefixClass, all bool) {
+	by := []*services{w.t.services[w.family]}
+	if w.other != nil {
+		by = append(by, w.other.t.services[w.family])
+	}
+	pool := &podPool{blockSize: one.CIDR.Addr().BitLen()}
+	if one.Route {
+		pool.blockSize = one.CIDR.Bits()
+	}
+	regions, all := by[0].regions(one, by...)
+	known := map[string]int{}
+	for _, region := range regions {
+		var key strings.Builder
+		for _, s := range by {
+			key.WriteString(s.kind(region.Prefix) + "|")
+		}
+		k, ok := known[key.String()]
+		if !ok {
+			k = len(classes)
+			known[key.String()] = k
+			classes = append(classes, prefixClass{prefix: region.Prefix})
+		}
+		classes[k].parts = append(classes[k].parts, poolPart{pool, region})
+	}
+	return classes, all
+}
+
+// serviceTable returns the rows of the classes of a range.
+func (w *tabulation) serviceTable(list []*followedService) ([]RouteGroup, []DroppedRoutes) {
+	rows := *w
+	rows.classes, rows.ranges = nil, nil
+	out := &RouteTable{Routes: []RouteGroup{}, Dropped: []DroppedRoutes{}}
+	for i, f := range list {
+		rows.classes, rows.ranges = append(rows.classes, f.class), append(rows.ranges, rangesOf(f.class.parts))
+		rows.addRoutes(out, i, f.Received)
+		rows.addDropped(out, i, f.Dropped)
+	}
+	return out.Routes, out.Dropped
 }

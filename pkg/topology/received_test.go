@@ -42,12 +42,17 @@ func TestRouteTablesAgreeWithTheNaiveModel(t *testing.T) {
 			f := familyNamed(one.Family)
 			exact := !transit || !m.reads("") && !slices.ContainsFunc(m.slots, func(s *naiveSlot) bool { return s.ambiguous() && s.status == External })
 			if fault := tableDiffers(m, f, name, exact, one, func(origin *calico.Node, block netip.Prefix) []flatRoute {
-				return m.receivedBy(q, f, origin, block, name, transit)
+				return m.receivedBy(q, f, origin, block, name, transit, false)
 			}); fault != "" {
 				return fmt.Sprintf("%s of %s, transit %v: %s", f, name, transit, fault)
 			}
 			if got, want := serviceRoutesOf(one), m.servicesAt(f, name, transit); exact && got != want {
 				return fmt.Sprintf("%s of %s, transit %v: Services: got %s, want %s", f, name, transit, got, want)
+			}
+			if fault := servicesDiffer(m, f, one, func(origin *calico.Node, p netip.Prefix) []flatRoute {
+				return m.receivedBy(q, f, origin, p, name, transit, true)
+			}); exact && fault != "" {
+				return fmt.Sprintf("%s of %s, transit %v: Services: %s", f, name, transit, fault)
 			}
 		}
 		for _, address := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"} {
@@ -64,9 +69,14 @@ func TestRouteTablesAgreeWithTheNaiveModel(t *testing.T) {
 				continue
 			}
 			if fault := tableDiffers(m, f, "", true, one, func(origin *calico.Node, block netip.Prefix) []flatRoute {
-				return m.sentTo(q, f, origin, block, peer)
+				return m.sentTo(q, f, origin, block, peer, false)
 			}); fault != "" {
 				return fmt.Sprintf("%s: %s", address, fault)
+			}
+			if fault := servicesDiffer(m, f, one, func(origin *calico.Node, p netip.Prefix) []flatRoute {
+				return m.sentTo(q, f, origin, p, peer, true)
+			}); fault != "" {
+				return fmt.Sprintf("%s: Services: %s", address, fault)
 			}
 		}
 		return ""
@@ -117,6 +127,30 @@ func tableDiffers(m *naive, f calico.Family, name string, exact bool, table *Rou
 			}
 			if missing != (len(w) == 0 && origin.SpeaksBGP(f) && origin.Name != name) {
 				return fmt.Sprintf("routes of %s to %s: missing %v, routes %d", origin.Name, block, missing, len(w))
+			}
+		}
+	}
+	return ""
+}
+
+// servicesDiffer compares the routes to each prefix in ranges of addresses of Services.
+func servicesDiffer(m *naive, f calico.Family, table *RouteTable, want func(origin *calico.Node, p netip.Prefix) []flatRoute) string {
+	for _, one := range m.ranges(f) {
+		k := slices.IndexFunc(table.Services, func(s ServiceRoutes) bool { return s.Field == one.field && s.CIDR == one.cidr.String() })
+		for _, p := range one.prefixes() {
+			var got, wanted []flatRoute
+			for i := range table.Services[k].Routes {
+				if g := &table.Services[k].Routes[i]; holds(g.Prefixes, p) {
+					got = append(got, flat(g)...)
+				}
+			}
+			for _, origin := range m.nodes {
+				if origin.SpeaksBGP(f) && !excluded(origin) {
+					wanted = append(wanted, want(origin, p)...)
+				}
+			}
+			if g, w := lines(shortest(got)), lines(shortest(wanted)); !slices.Equal(g, w) {
+				return fmt.Sprintf("routes to %s:\ngot  %s\nwant %s", p, strings.Join(g, "\n     "), strings.Join(w, "\n     "))
 			}
 		}
 	}
@@ -200,7 +234,7 @@ func lines(list []flatRoute) []string {
 }
 
 // receivedBy returns the routes of a node to a block that another node has.
-func (m *naive) receivedBy(q *RouteQuery, f calico.Family, origin *calico.Node, block netip.Prefix, name string, transit bool) []flatRoute {
+func (m *naive) receivedBy(q *RouteQuery, f calico.Family, origin *calico.Node, block netip.Prefix, name string, transit, services bool) []flatRoute {
 	var out []flatRoute
 	if origin.Name == name || !origin.SpeaksBGP(f) {
 		return nil
@@ -209,7 +243,7 @@ func (m *naive) receivedBy(q *RouteQuery, f calico.Family, origin *calico.Node, 
 	if transit {
 		reading = m.withASPaths()
 	}
-	w := &naiveFlood{model: m, family: f, block: block, reading: reading, all: true, silent: name}
+	w := &naiveFlood{model: m, family: f, block: block, services: services, reading: reading, all: true, silent: name}
 	w.run(origin, func(r naiveRoute) {
 		if r.at.Name == name {
 			one := m.flatten(q, f, origin, r)
@@ -230,13 +264,16 @@ func (m *naive) receivedBy(q *RouteQuery, f calico.Family, origin *calico.Node, 
 }
 
 // sentTo returns the routes of a node to a block that nodes send to an external peer.
-func (m *naive) sentTo(q *RouteQuery, f calico.Family, origin *calico.Node, block netip.Prefix, peer netip.Addr) []flatRoute {
+func (m *naive) sentTo(q *RouteQuery, f calico.Family, origin *calico.Node, block netip.Prefix, peer netip.Addr, services bool) []flatRoute {
 	var out []flatRoute
 	if !origin.SpeaksBGP(f) {
 		return nil
 	}
-	w := &naiveFlood{model: m, family: f, block: block, reading: m.reading(false), all: true}
+	w := &naiveFlood{model: m, family: f, block: block, services: services, reading: m.reading(false), all: true}
 	w.run(origin, func(r naiveRoute) {
+		if services && r.in != nil && !excluded(r.at) {
+			return // It prefers its own route.
+		}
 		for _, s := range m.slots {
 			if s.node != r.at || s.peer != peer || s.status != External || !s.exports(r) {
 				continue

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -78,39 +79,47 @@ func (s *services) summarize(ctx context.Context) error {
 	kinds := map[string][][]routes.Sent{}
 	for _, one := range s.list {
 		part := ServiceRange{Field: one.Field, CIDR: one.CIDR.String(), Nodes: advertising}
-		prefixes, all := s.prefixes(one)
-		carried := make([]bool, 2*len(outlets)) // of each outlet, by nodes that originate routes and others
-		for i := range carried {
-			carried[i] = true
-		}
-		for _, p := range prefixes {
-			key := s.kind(p)
+		regions, complete := s.regions(one, s)
+		whole := slices.Repeat([]bool{true}, 2*len(outlets)) // of each outlet, by nodes that originate routes and others
+		some := make([]bool, 2*len(outlets))
+		without := &ServiceAddresses{Sample: []string{}}
+		for _, region := range regions {
+			key := s.kind(region.Prefix)
 			sent, known := kinds[key]
 			switch {
 			case known:
 			case len(kinds) == maxDestinations:
-				all = false
+				complete = false
 				continue
 			default:
 				var err error
-				if sent, err = s.sent(ctx, p, origins, outlets); err != nil {
+				if sent, err = s.sent(ctx, region.Prefix, origins, outlets); err != nil {
 					return err
 				}
 				kinds[key] = sent
 			}
-			for i, o := range outlets {
-				for _, x := range o.sessions {
-					carried[2*i] = carried[2*i] && sent[o.vertex][x].Own
-					carried[2*i+1] = carried[2*i+1] && sent[o.vertex][x].Learned
-				}
-			}
-		}
-		if all {
-			part.Sessions = new(int)
+			carried := false
 			for i, o := range outlets {
 				for k, nodes := range o.nodes {
-					if carried[2*i+k] {
+					carries := !slices.ContainsFunc(o.sessions, func(x int) bool { return !sent[o.vertex][x].Of(k) })
+					whole[2*i+k] = whole[2*i+k] && carries
+					some[2*i+k] = some[2*i+k] || carries
+					carried = carried || carries && nodes > 0
+				}
+			}
+			if !carried {
+				without.add(region)
+			}
+		}
+		if complete {
+			part.Sessions, part.PartSessions, part.Unadvertised = new(int), new(int), without
+			for i, o := range outlets {
+				for k, nodes := range o.nodes {
+					if whole[2*i+k] {
 						*part.Sessions += nodes
+					}
+					if some[2*i+k] {
+						*part.PartSessions += nodes
 					}
 				}
 			}
@@ -203,25 +212,48 @@ func (r *routing) externalSessions(exits []sessions.Exit, v int) []int {
 	return out
 }
 
-// prefixes returns prefixes of each kind to which nodes advertise routes in a range, and false if
-// there are too many kinds.
-func (s *services) prefixes(one calico.ServiceRange) ([]netip.Prefix, bool) {
+// regions divides the prefixes to which nodes advertise routes in a range into regions that the sessions of
+// each of some services, usually s alone, treat alike. It returns false if there are too many.
+func (s *services) regions(one calico.ServiceRange, by ...*services) ([]bgpfilter.Region, bool) {
 	if one.Route {
-		return []netip.Prefix{one.CIDR}, true
+		return []bgpfilter.Region{{CIDR: one.CIDR, Prefix: one.CIDR}}, true
 	}
-	advertised, rules := s.routing.distinguishing()
-	for _, p := range s.pools {
-		advertised = append(advertised, p.CIDR)
+	var advertised []netip.Prefix
+	var rules []bgpfilter.Rules
+	for _, o := range by {
+		networks, list := o.routing.distinguishing()
+		advertised, rules = append(advertised, networks...), append(rules, list...)
+		for _, p := range o.pools {
+			advertised = append(advertised, p.CIDR)
+		}
+		for _, other := range o.list {
+			advertised = append(advertised, other.CIDR)
+		}
 	}
-	for _, other := range s.list {
-		advertised = append(advertised, other.CIDR)
+	return bgpfilter.Regions(one.CIDR, one.CIDR.Addr().BitLen(), advertised, rules...)
+}
+
+// add adds the addresses of a region.
+func (a *ServiceAddresses) add(r bgpfilter.Region) {
+	a.Addresses += addressesIn(r.CIDR)
+	for _, c := range r.Except {
+		a.Addresses -= addressesIn(c)
 	}
-	regions, all := bgpfilter.Regions(one.CIDR, one.CIDR.Addr().BitLen(), advertised, rules...)
-	out := make([]netip.Prefix, 0, len(regions))
-	for _, r := range regions {
-		out = append(out, r.Prefix)
+	if len(a.Sample) < SampleSize {
+		a.Sample = append(a.Sample, regionText(r))
 	}
-	return out, all
+}
+
+// addressesIn returns the number of addresses in a prefix.
+func addressesIn(p netip.Prefix) float64 { return math.Ldexp(1, p.Addr().BitLen()-p.Bits()) }
+
+// regionText returns a region as text: "10.1.0.0/28 except 10.1.0.8/30".
+func regionText(r bgpfilter.Region) string {
+	out := r.CIDR.String()
+	for i, c := range r.Except {
+		out += []string{" except ", ", "}[min(i, 1)] + c.String()
+	}
+	return out
 }
 
 // kind returns a text that is equal for prefixes whose routes all sessions treat alike.

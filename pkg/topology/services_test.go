@@ -128,7 +128,7 @@ func serviceTraps(t *testing.T) map[string]serviceTrap {
 				configuration(t, map[string]any{"serviceLoadBalancerIPs": ranges("10.1.0.0/28"), "serviceLoadBalancerAggregation": "Disabled"}),
 				filter(rule("Reject", map[string]any{"cidr": "10.1.0.8/30", "matchOperator": "In"})),
 			},
-			"[serviceLoadBalancerIPs 10.1.0.0/28: 1 nodes, 0 sessions; ]",
+			"[serviceLoadBalancerIPs 10.1.0.0/28: 1 nodes, 0 sessions, 1 carry a part, 4 addresses on none; ]",
 		},
 		"the same before v3.31, which aggregates": {
 			[]calico.Object{

@@ -115,7 +115,7 @@ type Addresses struct {
 	Misdetected          NodeSet       `json:"misdetected"`
 	MisdetectedAddresses []NodeAddress `json:"misdetectedAddresses"`
 	// Subnets are the networks of the addresses, by the masks in the Nodes. Networks inside
-	// others are not counted, nor addresses without a mask.
+	// others are not counted. The network of an address without a mask is that address alone.
 	Subnets Subnets `json:"subnets"`
 }
 
@@ -123,16 +123,28 @@ type Addresses struct {
 type Subnets struct {
 	Subnets int      `json:"subnets"`
 	Sample  []string `json:"sample"`
-	// Same, Different and Uneven count the pairs of nodes whose addresses have masks. In Same, each
-	// node has the address of the other in its network: with CrossSubnet, Calico uses no tunnel
-	// between them. In Different, none does: with CrossSubnet it uses a tunnel, and without
-	// encapsulation packets go to a router. In Uneven, only one of the two does, because their masks
-	// differ: one direction is as in Same, the other as in Different.
+	// Same, Different and Uneven count the pairs of nodes. In Same, each node has the address of the
+	// other in its network: with CrossSubnet, Calico uses no tunnel between them. In Different, none
+	// does: with CrossSubnet it uses a tunnel, and without encapsulation packets go to a router. In
+	// Uneven, only one of the two does, because their masks differ: one direction is as in Same, the
+	// other as in Different.
 	Same      int `json:"same"`
 	Different int `json:"different"`
 	Uneven    int `json:"uneven"`
 	// Wider is the nodes that have the address of the other node of an uneven pair in their network.
 	Wider NodeSet `json:"wider"`
+	// Unadvertised lists the IPPools without encapsulation to whose pods external peers do not receive the
+	// routes of all nodes, in order of names. It is empty if Different and Uneven are 0: packets then need
+	// no router.
+	Unadvertised []UnadvertisedPool `json:"unadvertised"`
+}
+
+// UnadvertisedPool is an IPPool, and the nodes whose routes to its pods no external peer receives, neither
+// from these nodes nor from others that pass them on: their number, and the names of the first SampleSize.
+type UnadvertisedPool struct {
+	IPPool string   `json:"ipPool"`
+	Nodes  int      `json:"nodes"`
+	Sample []string `json:"sample"`
 }
 
 // SharedAddress is an address that several nodes have: their number, and the names of the
@@ -339,10 +351,21 @@ type ServiceRange struct {
 	// BGPFilters decide, and for addresses of single Services where these have endpoints. It is
 	// null if BGPFilters distinguish too many parts of the ranges.
 	Sessions *int `json:"sessions"`
+	// PartSessions counts the sessions over which nodes may advertise at least a part of it, and
+	// Unadvertised the addresses of it that no session carries. Both are null if Sessions is.
+	PartSessions *int                `json:"partSessions"`
+	Unadvertised *ServiceAddresses `json:"unadvertised"`
 	// NextHops is the nodes whose address some other node resolves, as a next hop, through its route to
 	// the range, so that it drops packets to the pods: the address is in the range, and not in a network
 	// of that node's interface that is as small as the range.
 	NextHops NodeSet `json:"nextHops"`
+}
+
+// ServiceAddresses is a part of a range: the number of addresses, rounded if it is higher than 2^53, and
+// the first SampleSize CIDRs that contain them, such as "10.1.0.0/28 except 10.1.0.8/30".
+type ServiceAddresses struct {
+	Addresses float64  `json:"addresses"`
+	Sample    []string `json:"sample"`
 }
 
 // SinglePoint is a node, zone or external peer whose loss would isolate nodes: all

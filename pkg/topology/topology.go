@@ -27,6 +27,8 @@ type Topology struct {
 	tallies  [2]*tally
 	routings [2]*routing
 	services [2]*services
+	// unadvertised is, by family, what external peers do not receive.
+	unadvertised [2]*unadvertised
 	waiting  *bitset.BitSet // see network.waiting; nil for none
 	summary  *Summary
 	// measures holds the sets of the summary that every topology recomputes.
@@ -135,10 +137,14 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	}
 	for _, f := range calico.Families {
 		var old *services
+		var was *unadvertised
 		if before != nil {
-			old = before.services[f]
+			old, was = before.services[f], before.unadvertised[f]
 		}
 		if t.services[f], err = t.newServices(ctx, f, old); err != nil {
+			return err
+		}
+		if t.unadvertised[f], err = t.newUnadvertised(ctx, f, was); err != nil {
 			return err
 		}
 	}

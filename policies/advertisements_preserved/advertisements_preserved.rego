@@ -9,7 +9,8 @@
 #   Traffic from outside the cluster to these addresses has no route then. A range is no longer
 #   advertised if it is removed, if all nodes get the label
 #   `node.kubernetes.io/exclude-from-external-load-balancers: "true"`, if the last session is removed,
-#   or if BGPFilters reject the route on all sessions. What external peers did not receive before the
+#   or if BGPFilters reject the route on all sessions. If they reject only some addresses of a range whose
+#   single addresses nodes advertise, a part of it is no longer advertised. What external peers did not receive before the
 #   change does not count.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/advertisements-preserved.md
@@ -89,14 +90,35 @@ violation contains {
 	"details": {"family": family, "ranges": [_named(range.before) | some range in lost]},
 	"objects": _configuration(lost),
 } if {
-	some family, ranges in input.before.serviceRanges
-	lost := [{"before": before, "after": after} |
-		some before in ranges
-		before.sessions > 0
-		some after in input.state.serviceRanges[family]
-		after.field == before.field
-		after.cidr == before.cidr
-		after.sessions == 0
+	some family in ["IPv4", "IPv6"]
+	lost := [range | some range in _kept(family); range.after.partSessions == 0]
+	count(lost) > 0
+}
+
+# METADATA
+# description: |
+#   Ranges of addresses of Services of which no session carries some addresses after the change, and
+#   sessions carry others. The size is their number.
+violation contains {
+	"id": sprintf("%s/part-not-advertised", [family]),
+	"size": count(lost),
+	"msg": concat("", [
+		"a part of the addresses of Services is no longer advertised to external peers: ",
+		text.listed(count(lost), sprintf("%s range", [family]), [name |
+			some range in lost
+			name := sprintf("%s without %s", [_named(range.before), concat(", ", range.after.unadvertised.sample)])
+		]),
+		"; other addresses still are; keep on one session no BGPFilter that rejects them, ",
+		"or first move traffic from outside to other addresses",
+	]),
+	"details": {"family": family, "ranges": [_named(range.before) | some range in lost]},
+	"objects": _configuration(lost),
+} if {
+	some family in ["IPv4", "IPv6"]
+	lost := [range |
+		some range in _kept(family)
+		range.after.partSessions > 0
+		range.after.unadvertised.addresses > range.before.unadvertised.addresses
 	]
 	count(lost) > 0
 }
@@ -121,11 +143,20 @@ violation contains {
 	after := [range.cidr | some range in input.state.serviceRanges[family]]
 	lost := [{"before": before} |
 		some before in ranges
-		before.sessions > 0
+		before.partSessions > 0
 		not _covered(before.cidr, after)
 	]
 	count(lost) > 0
 }
+
+# The ranges that stay configured and of which sessions carried some addresses before.
+_kept(family) := [{"before": before, "after": after} |
+	some before in input.before.serviceRanges[family]
+	before.partSessions > 0
+	some after in input.state.serviceRanges[family]
+	after.field == before.field
+	after.cidr == before.cidr
+]
 
 # BGPPeers with sessions with an external peer that has none now.
 _lost_peers[name] := peer if {
@@ -154,7 +185,7 @@ _covered(cidr, ranges) if {
 
 _listed(family, lost) := text.listed(count(lost), sprintf("%s range", [family]), [name |
 	some range in lost
-	name := sprintf("%s, %s before and 0 after", [_named(range.before), text.counted(range.before.sessions, "session")])
+	name := sprintf("%s, %s before and 0 after", [_named(range.before), text.counted(range.before.partSessions, "session")])
 ])
 
 _named(range) := sprintf("%s in %s", [range.cidr, range.field])

@@ -131,6 +131,37 @@ test_fail_a_range_is_removed if {
 	}}
 }
 
+test_fail_a_filter_rejects_one_address if {
+	_violations(_ranged([_range("192.0.2.0/24", 3, 3)]), _ranged([_partial("192.0.2.0/24", 3, 3, 1)])) == {{
+		"id": "IPv4/part-not-advertised",
+		"size": 1,
+		"msg": concat("", [
+			"a part of the addresses of Services is no longer advertised to external peers: 1 IPv4 range ",
+			"(192.0.2.0/24 in serviceLoadBalancerIPs without 192.0.2.9/32); other addresses still are; keep on one ",
+			"session no BGPFilter that rejects them, or first move traffic from outside to other addresses",
+		]),
+		"details": {"family": "IPv4", "ranges": ["192.0.2.0/24 in serviceLoadBalancerIPs"]},
+		"objects": [_configuration],
+	}}
+}
+
+test_fail_a_filter_rejects_the_rest if {
+	after := object.union(_partial("192.0.2.0/24", 3, 3, 256), {"partSessions": 0})
+	found := _violations(_ranged([_partial("192.0.2.0/24", 3, 3, 1)]), _ranged([after]))
+	{violation.id | some violation in found} == {"IPv4/not-advertised"}
+}
+
+test_success_a_part_that_was_not_advertised_before if {
+	ranges := _ranged([_partial("192.0.2.0/24", 3, 3, 1)])
+	_violations(ranges, ranges) == set()
+}
+
+# Two sessions carry a half of the addresses each.
+test_success_every_address_is_on_a_session if {
+	after := _partial("192.0.2.0/24", 3, 3, 0)
+	_violations(_ranged([_range("192.0.2.0/24", 3, 3)]), _ranged([after])) == set()
+}
+
 test_fail_a_smaller_range_replaces_one if {
 	some violation in _violations(_ranged([_range("10.96.0.0/12", 3, 6)]), _ranged([_range("10.96.0.0/16", 3, 6)]))
 	violation.id == "IPv4/removed"
@@ -161,8 +192,15 @@ _range(cidr, nodes, sessions) := {
 	"cidr": cidr,
 	"nodes": nodes,
 	"sessions": sessions,
+	"partSessions": sessions,
+	"unadvertised": {"addresses": 0, "sample": []},
 	"nextHops": _no_nodes,
 }
+
+_partial(cidr, nodes, sessions, addresses) := object.union(_range(cidr, nodes, sessions), {
+	"sessions": 0,
+	"unadvertised": {"addresses": addresses, "sample": ["192.0.2.9/32"]},
+})
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}
 

@@ -10,8 +10,10 @@
 #   change does not count: pairs of nodes that had no route, and IPPools that needed one. A new
 #   IPPool has no pods, so it counts only if no IPPool of its family needed BGP before.
 #
-#   It warns if IPPools lose their encapsulation while nodes are in different subnets and no external
-#   peer learns the routes: the network between the subnets does not know the pods. It also warns if
+#   It warns if IPPools have no encapsulation while nodes are in different subnets and external peers
+#   do not receive the routes of all nodes, for example because a BGPFilter rejects them: the network
+#   between the subnets does not know these pods. A node without a mask in its address, or with
+#   /32 or /128, is in no subnet with another node. It also warns if
 #   IPPools use CrossSubnet and the masks of nodes differ: a node decides by the mask of its own
 #   address, so it sends packets without a tunnel to nodes that answer through one.
 #
@@ -168,7 +170,7 @@ violation contains {
 #   IPPools without encapsulation whose packets newly need the help of routers: pairs of nodes are in
 #   different subnets, by the masks of their addresses. Calico then sends packets to pods in another subnet to the
 #   default gateway. The size is the number of IPPools. It is advisory, because routers may know the
-#   pods by other means than BGP. External peers learn them by BGP.
+#   pods by other means than BGP. By BGP, external peers know those whose routes they receive.
 violation contains {
 	"id": sprintf("%s/subnets", [family]),
 	"size": count(pools),
@@ -182,8 +184,10 @@ violation contains {
 			text.counted(_pairs(subnets), "node pair"),
 			concat(", ", _sample(subnets)),
 		]),
-		"between them must know the addresses of pods; use vxlanMode: CrossSubnet or ipipMode: CrossSubnet, ",
-		"or give the routers the routes with a BGPPeer",
+		"between them must know the addresses of pods, but no external peer receives the routes of ",
+		text.listed(most.nodes, "node", most.sample),
+		"; use vxlanMode: CrossSubnet or ipipMode: CrossSubnet, or give the routers the routes of all nodes: ",
+		"with BGPPeers, and without a BGPFilter that rejects them or disableBGPExport",
 	]),
 	"details": {
 		"family": family,
@@ -191,19 +195,23 @@ violation contains {
 		"subnets": subnets.subnets,
 		"sample": subnets.sample,
 		"pairs": _routed_pairs(subnets),
+		"unadvertised": most.nodes,
 	},
 	"objects": objects.named("IPPool", pools, _encapsulation),
 } if {
 	_in_use
 	some family in ["IPv4", "IPv6"]
 	before := _routed(input.before, family)
+	after := _routed(input.state, family)
 	pools := [name |
-		some name in _routed(input.state, family)
-		not name in before
-		_counts(name, before)
+		some name, _ in after
+		not before[name]
+		_counts(name, object.keys(before))
 	]
 	count(pools) > 0
 	subnets := input.state.addresses[family].subnets
+	number := max([after[name].nodes | some name in pools])
+	most := [after[name] | some name in pools; after[name].nodes == number][0]
 }
 
 # METADATA
@@ -258,19 +266,11 @@ _sample(subnets) := subnets.sample if subnets.subnets == count(subnets.sample)
 
 _sample(subnets) := array.concat(subnets.sample, ["..."]) if subnets.subnets > count(subnets.sample)
 
-# The IPPools without encapsulation if nodes are in different subnets and no external peer learns
-# their routes.
-_routed(state, family) := [name |
-	_routed_pairs(state.addresses[family].subnets) > 0
-	count([peer | some peer in state.bgpPeers; _learns(peer)]) == 0
-	some name in state.clusterRoutes.noEncap.pools
-	state.ipPools[name].family == family
-]
-
-_learns(peer) if {
-	peer.scope == "external"
-	peer.unusable == null
-	peer.localNodes > 0
+# The IPPools without encapsulation to whose pods external peers do not receive the routes of all nodes,
+# while nodes are in different subnets.
+_routed(state, family) := {pool.ipPool: pool |
+	some pool in state.addresses[family].subnets.unadvertised
+	pool.ipPool in state.clusterRoutes.noEncap.pools
 }
 
 _encapsulation := ["spec.vxlanMode", "spec.ipipMode"]
@@ -278,7 +278,7 @@ _encapsulation := ["spec.vxlanMode", "spec.ipipMode"]
 # A new IPPool has no pods, and changes nothing where others had the same need before.
 _counts(name, _) if input.before.ipPools[name]
 
-_counts(_, []) := true
+_counts(_, before) if count(before) == 0
 
 # Without IPPools there were no pods: the cluster is being set up, and its objects can be created in
 # any order.

@@ -143,6 +143,8 @@ _ranged(hops) := {"serviceRanges": {"IPv4": [{
 	"cidr": "10.0.0.0/28",
 	"nodes": 10,
 	"sessions": 0,
+	"partSessions": 0,
+	"unadvertised": {"addresses": 16, "sample": ["10.0.0.0/28"]},
 	"nextHops": hops,
 }]}}
 

@@ -142,6 +142,7 @@ _fine_addresses := {
 		"different": 0,
 		"uneven": 0,
 		"wider": _no_nodes,
+		"unadvertised": [],
 	},
 }
 

@@ -11,18 +11,18 @@ import (
 )
 
 // Subnets returns the networks of the nodes' addresses in a family, by the masks in the Nodes, in
-// order. It skips networks inside others, and addresses without a mask, whose network is not
-// known. Nodes in one of these networks reach each other without a router. The list must not be
-// changed. O(1).
+// order. It skips networks inside others. Nodes in one of these networks reach each other without a
+// router. The network of an address without a mask, or with one of all bits, is that address alone.
+// The list must not be changed. O(1).
 func (ix *Index) Subnets(f calico.Family) []netip.Prefix { return ix.addresses.subnets[f] }
 
 // SubnetPairs returns the pairs of nodes in a family. It must not be changed. O(1).
 func (ix *Index) SubnetPairs(f calico.Family) *SubnetPairs { return &ix.addresses.pairs[f] }
 
 // SubnetPairs counts pairs of nodes by whether each node has the address of the other in the
-// network of its own address. Nodes whose address has no mask are in no pair. Calico sends packets
-// between pods of the nodes of a pair without a tunnel if the encapsulation is CrossSubnet and the
-// sending node has the other address in its network
+// network of its own address. A node whose address has no mask, or one of all bits, has no other
+// address in its network. Calico sends packets between pods of the nodes of a pair without a tunnel if
+// the encapsulation is CrossSubnet and the sending node has the other address in its network
 // (felix/calc/l3_route_resolver.go; confd's bird_ipam.cfg.template).
 type SubnetPairs struct {
 	// Same counts the pairs in which both do, Different those in which none does, and Uneven those in
@@ -36,6 +36,7 @@ type SubnetPairs struct {
 type subnet struct {
 	network netip.Prefix
 	nodes   []uint32
+	wide    bool // widen was called
 }
 
 // findSubnets sets subnets and pairs. O(nodes + networks x log nodes x networks around a network).
@@ -52,14 +53,14 @@ func (a *addresses) findSubnets(nodes []*calico.Node) {
 }
 
 // subnetsOf returns the networks of the addresses in a family, in order: a network comes before
-// those inside it. It skips addresses without a mask.
+// those inside it.
 func (a *addresses) subnetsOf(nodes []*calico.Node, f calico.Family) []subnet {
 	var out []subnet
 	known := map[netip.Prefix]int{}
 	last := -1
 	for k, i := range a.nodes {
 		address := nodes[i].Address[f]
-		if calico.FamilyOf(a.list[k]) != f || address.IsSingleIP() {
+		if calico.FamilyOf(a.list[k]) != f {
 			continue
 		}
 		// Neighbors usually share a network.
@@ -87,11 +88,19 @@ func pairsOf(nodes []*calico.Node, f calico.Family, all []subnet) SubnetPairs {
 	for _, s := range all {
 		n := len(s.nodes)
 		total += n
-		out.Same += n * (n - 1) / 2
 		for len(around) > 0 && !around[len(around)-1].network.Overlaps(s.network) {
 			around = around[:len(around)-1]
 		}
-		for _, outer := range around {
+		if s.network.IsSingleIP() {
+			for i := range around {
+				out.Uneven += n * len(around[i].nodes)
+				around[i].widen(out.Wider)
+			}
+			continue
+		}
+		out.Same += n * (n - 1) / 2
+		for i := range around {
+			outer := &around[i]
 			from, to := outer.within(nodes, f, s.network)
 			out.Same += n * (to - from)
 			out.Uneven += n * (len(outer.nodes) - (to - from))
@@ -105,6 +114,18 @@ func pairsOf(nodes []*calico.Node, f calico.Family, all []subnet) SubnetPairs {
 	}
 	out.Different = total*(total-1)/2 - out.Same - out.Uneven
 	return out
+}
+
+// widen adds all nodes to wider. It does so once, because there may be as many addresses inside the
+// network as nodes.
+func (s *subnet) widen(wider *bitset.BitSet) {
+	if s.wide {
+		return
+	}
+	s.wide = true
+	for _, i := range s.nodes {
+		wider.Set(uint(i))
+	}
 }
 
 // within returns the range of the nodes whose address is in a network.

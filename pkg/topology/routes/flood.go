@@ -91,8 +91,7 @@ func newFlood(g *Graph, reading Reading, d Destination) *flood {
 // source. It sets got for source itself if the other nodes of source receive the
 // route. run checks the context before it advertises a path, which is O(vertices).
 func (f *flood) run(ctx context.Context, source int32, got []bool) error {
-	f.source, f.got, f.external = source, got, f.external[:0]
-	f.queue, f.next = f.queue[:0], 0
+	f.start(source, got)
 	f.missing = 0
 	for _, part := range f.parts {
 		if part == f.parts[source] {
@@ -102,11 +101,17 @@ func (f *flood) run(ctx context.Context, source int32, got []bool) error {
 	if f.graph.Vertices[source].Nodes == 1 {
 		f.missing--
 	}
+	f.advertise(f.own(source))
+	return f.drain(ctx)
+}
+
+// start forgets the routes of another source.
+func (f *flood) start(source int32, got []bool) {
+	f.source, f.got, f.external = source, got, f.external[:0]
+	f.queue, f.next = f.queue[:0], 0
 	for i := range f.routes {
 		f.routes[i] = f.routes[i][:0]
 	}
-	f.advertise(f.own(source))
-	return f.drain(ctx)
 }
 
 // drain advertises all routes that are to be advertised, until no vertex is missing.

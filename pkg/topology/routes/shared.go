@@ -23,6 +23,9 @@ type Shared struct {
 // originates one, and that of a node that does not.
 type Sent struct{ Own, Learned bool }
 
+// Of returns Own for 0 and Learned for 1.
+func (s Sent) Of(kind int) bool { return kind == 0 && s.Own || kind == 1 && s.Learned }
+
 // Advertise returns, for each vertex and each of its sessions with external peers in WithTransit,
 // whether the session carries routes of s. External peers pass nothing on between nodes. Advertise
 // returns an error only if ctx is done. O(sessions), times the paths of vertices that pass routes

@@ -304,8 +304,8 @@ func (t *trace) taps(v int32) bool {
 
 // tap sends a route to the external peer that is the target.
 func (t *trace) tap(f *flood, r *route) {
-	if t == nil {
-		return
+	if t == nil || r.learned != locally && f.shared != nil && f.shared.Origins[r.at] {
+		return // BIRD prefers its own route, and external peers receive only the best one.
 	}
 	for i, x := range t.target.Taps {
 		if x.Vertex != r.at || r.external || !r.exported(x.Internal, x.Client, x.ASN, f.graph.Vertices[r.at].Cluster) {
