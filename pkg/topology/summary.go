@@ -353,7 +353,7 @@ type ServiceRange struct {
 	Sessions *int `json:"sessions"`
 	// PartSessions counts the sessions over which nodes may advertise at least a part of it, and
 	// Unadvertised the addresses of it that no session carries. Both are null if Sessions is.
-	PartSessions *int                `json:"partSessions"`
+	PartSessions *int              `json:"partSessions"`
 	Unadvertised *ServiceAddresses `json:"unadvertised"`
 	// NextHops is the nodes whose address some other node resolves, as a next hop, through its route to
 	// the range, so that it drops packets to the pods: the address is in the range, and not in a network

@@ -29,8 +29,8 @@ type Topology struct {
 	services [2]*services
 	// unadvertised is, by family, what external peers do not receive.
 	unadvertised [2]*unadvertised
-	waiting  *bitset.BitSet // see network.waiting; nil for none
-	summary  *Summary
+	waiting      *bitset.BitSet // see network.waiting; nil for none
+	summary      *Summary
 	// measures holds the sets of the summary that every topology recomputes.
 	// sessionMeasures holds the sets that are reused with the sessions. tallies and
 	// routings hold further sets.
