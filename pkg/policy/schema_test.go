@@ -31,7 +31,7 @@ func TestTheInputSchemaSaysWhatTheTypesOfTheSummarySay(t *testing.T) {
 }
 
 var jsonTypes = map[reflect.Kind]string{
-	reflect.Bool: "boolean", reflect.Int: "integer", reflect.String: "string",
+	reflect.Bool: "boolean", reflect.Int: "integer", reflect.Float64: "number", reflect.String: "string",
 	reflect.Slice: "array", reflect.Array: "array", reflect.Map: "object", reflect.Struct: "object",
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/bits-and-blooms/bitset"
 	"k8s.io/apimachinery/pkg/util/version"
@@ -249,11 +250,14 @@ func addressesIn(p netip.Prefix) float64 { return math.Ldexp(1, p.Addr().BitLen(
 
 // regionText returns a region as text: "10.1.0.0/28 except 10.1.0.8/30".
 func regionText(r bgpfilter.Region) string {
-	out := r.CIDR.String()
-	for i, c := range r.Except {
-		out += []string{" except ", ", "}[min(i, 1)] + c.String()
+	if len(r.Except) == 0 {
+		return r.CIDR.String()
 	}
-	return out
+	texts := make([]string, len(r.Except))
+	for i, c := range r.Except {
+		texts[i] = c.String()
+	}
+	return r.CIDR.String() + " except " + strings.Join(texts, ", ")
 }
 
 // kind returns a text that is equal for prefixes whose routes all sessions treat alike.

@@ -9,9 +9,9 @@
 #   Traffic from outside the cluster to these addresses has no route then. A range is no longer
 #   advertised if it is removed, if all nodes get the label
 #   `node.kubernetes.io/exclude-from-external-load-balancers: "true"`, if the last session is removed,
-#   or if BGPFilters reject the route on all sessions. If they reject only some addresses of a range whose
-#   single addresses nodes advertise, a part of it is no longer advertised. What external peers did not receive before the
-#   change does not count.
+#   or if BGPFilters reject the route on all sessions. If they reject only some addresses of a range
+#   whose single addresses nodes advertise, a part of it is no longer advertised. What external peers
+#   did not receive before the change does not count.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/advertisements-preserved.md
 #     description: bgpguard, advertisements-preserved
@@ -185,7 +185,8 @@ _covered(cidr, ranges) if {
 
 _listed(family, lost) := text.listed(count(lost), sprintf("%s range", [family]), [name |
 	some range in lost
-	name := sprintf("%s, %s before and 0 after", [_named(range.before), text.counted(range.before.partSessions, "session")])
+	sessions := text.counted(range.before.partSessions, "session")
+	name := sprintf("%s, %s before and 0 after", [_named(range.before), sessions])
 ])
 
 _named(range) := sprintf("%s in %s", [range.cidr, range.field])
