@@ -61,9 +61,6 @@ func (w *naiveFlood) exportsService(n *calico.Node) bool {
 	pool := false
 	for _, p := range w.model.state.IPPools() {
 		if p.CIDR.IsValid() && inside(p.CIDR) {
-			if p.Spec["disableBGPExport"] == true {
-				return false
-			}
 			pool = true
 		}
 	}
@@ -113,10 +110,27 @@ func (m *naive) serviceRanges(f calico.Family) string {
 				hops = append(hops, n.Name)
 			}
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s; ", one.field, one.cidr, nodes, sessions, hopsText(len(hops), hops)))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s, pools %v; ", one.field, one.cidr, nodes, sessions, hopsText(len(hops), hops), m.poolsInside(f, one)))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)
+}
+
+// poolsInside returns the parts of pools that need BGP with blocks in a range, of which no node programs
+// routes.
+func (m *naive) poolsInside(f calico.Family, one naiveRange) []PoolPart {
+	var out []PoolPart
+	for _, b := range m.allBlocks(f) {
+		rejected := one.route && one.cidr.Bits() <= b.prefix.Bits() && one.cidr.Contains(b.prefix.Addr())
+		part := PoolPart{b.pool.Name, b.pool.CIDR.String()}
+		if one.cidr.Bits() > b.pool.CIDR.Bits() {
+			part.CIDR = one.cidr.String()
+		}
+		if rejected && b.pool.Spec["vxlanMode"] != "Always" && !slices.Contains(out, part) {
+			out = append(out, part)
+		}
+	}
+	return out
 }
 
 // hopsText names nodes whose addresses other nodes resolve through a route to a range.
@@ -252,7 +266,7 @@ func serviceRangesOf(list []ServiceRange) string {
 		if one.Sessions != nil {
 			sessions = *one.Sessions
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s; ", one.Field, one.CIDR, one.Nodes, sessions, hopsText(one.NextHops.Nodes, one.NextHops.Sample)))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s, pools %v; ", one.Field, one.CIDR, one.Nodes, sessions, hopsText(one.NextHops.Nodes, one.NextHops.Sample), one.IPPools))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)

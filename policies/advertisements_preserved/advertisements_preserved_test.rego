@@ -162,6 +162,7 @@ _range(cidr, nodes, sessions) := {
 	"nodes": nodes,
 	"sessions": sessions,
 	"nextHops": _no_nodes,
+	"ipPools": [],
 }
 
 _no_nodes := {"nodes": 0, "sample": [], "members": "none"}
