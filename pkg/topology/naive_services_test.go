@@ -110,7 +110,7 @@ func (m *naive) serviceRanges(f calico.Family) string {
 				hops = append(hops, n.Name)
 			}
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s, pools %v; ", one.field, one.cidr, nodes, sessions, hopsText(len(hops), hops), m.poolsInside(f, one)))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s%s; ", one.field, one.cidr, nodes, sessions, hopsText(len(hops), hops), poolsText(m.poolsInside(f, one))))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)
@@ -131,6 +131,14 @@ func (m *naive) poolsInside(f calico.Family, one naiveRange) []PoolPart {
 		}
 	}
 	return out
+}
+
+// poolsText names parts of pools in a range.
+func poolsText(parts []PoolPart) string {
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", pools %v", parts)
 }
 
 // hopsText names nodes whose addresses other nodes resolve through a route to a range.
@@ -266,7 +274,7 @@ func serviceRangesOf(list []ServiceRange) string {
 		if one.Sessions != nil {
 			sessions = *one.Sessions
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s, pools %v; ", one.Field, one.CIDR, one.Nodes, sessions, hopsText(one.NextHops.Nodes, one.NextHops.Sample), one.IPPools))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s%s; ", one.Field, one.CIDR, one.Nodes, sessions, hopsText(one.NextHops.Nodes, one.NextHops.Sample), poolsText(one.IPPools)))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)

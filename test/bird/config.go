@@ -94,6 +94,9 @@ func (n *Node) writeRoutes(line func(string, ...any), settings *Settings, f cali
 // writeExports writes what bird_ipam.cfg has.
 func (n *Node) writeExports(line func(string, ...any), settings *Settings, f calico.Family) {
 	line("function export_to_peers() {")
+	for _, cidr := range settings.Unexported {
+		line("  if ( net ~ %s ) then { reject; }", cidr)
+	}
 	line("  apply_communities();")
 	line("  own_blocks();")
 	for _, cidr := range settings.advertised() {
@@ -104,7 +107,9 @@ func (n *Node) writeExports(line func(string, ...any), settings *Settings, f cal
 			line("  if ( net ~ %s ) then { accept; }", cidr)
 		}
 	}
-	line("  if ( net ~ %s ) then { accept; }", podNetworks[f])
+	for _, cidr := range settings.Exported {
+		line("  if ( net ~ %s ) then { accept; }", cidr)
+	}
 	line("}")
 	line("filter kernel_routes {")
 	for _, cidr := range settings.Ranges {
