@@ -415,6 +415,9 @@ func (e *Expectation) Differences(seen []Route) []string {
 			services = slices.Delete(services, k, k+1)
 			continue
 		}
+		if _, known := e.Learned[r.Prefix]; known {
+			continue
+		}
 		if !in(podNetworks, r) {
 			// A rule that accepts all routes also lets the networks of the link out.
 			if e.Services != nil && !in(linkNetworks, r) {
