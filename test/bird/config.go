@@ -32,7 +32,7 @@ func (n *Node) Config(f calico.Family) (string, error) {
 	}
 	line("}")
 	n.writeRoutes(line, settings, f)
-	n.writeExports(line, settings, f)
+	n.writeExports(line, settings)
 	line("router id %s;", n.RouterID)
 	switch {
 	case settings.Listen != "" && n.ListenPort != 0:
@@ -92,7 +92,7 @@ func (n *Node) writeRoutes(line func(string, ...any), settings *Settings, f cali
 }
 
 // writeExports writes what bird_ipam.cfg has.
-func (n *Node) writeExports(line func(string, ...any), settings *Settings, f calico.Family) {
+func (n *Node) writeExports(line func(string, ...any), settings *Settings) {
 	line("function export_to_peers() {")
 	for _, cidr := range settings.Unexported {
 		line("  if ( net ~ %s ) then { reject; }", cidr)
