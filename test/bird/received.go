@@ -388,6 +388,18 @@ func inRanges(list []topology.PrefixRange, block netip.Prefix) bool {
 	})
 }
 
+// in reports whether the prefix is in one of some networks.
+func (r *Route) in(networks [2]netip.Prefix) bool {
+	return slices.ContainsFunc(networks[:], func(p netip.Prefix) bool { return p.Contains(r.Prefix.Addr()) })
+}
+
+// compares reports whether a route must be predicted: those of nodes to ranges are in Learned. A rule that accepts all routes
+// also lets the networks of the link out.
+func (e *Expectation) compares(r *Route) bool {
+	_, learned := e.Learned[r.Prefix]
+	return !learned && (r.in(podNetworks) || e.Services != nil && !r.in(linkNetworks))
+}
+
 // Differences returns what differs between the predicted routes of a speaker and those that its BIRD has, one a line.
 func (e *Expectation) Differences(seen []Route) []string {
 	var out []string
@@ -406,21 +418,16 @@ func (e *Expectation) Differences(seen []Route) []string {
 		}
 	}
 	services := slices.Clone(e.Services)
-	in := func(networks [2]netip.Prefix, r *Route) bool {
-		return slices.ContainsFunc(networks[:], func(p netip.Prefix) bool { return p.Contains(r.Prefix.Addr()) })
-	}
 	for i := range seen {
 		r := &seen[i]
 		if k := slices.IndexFunc(services, func(p Route) bool { return p.Prefix == r.Prefix && p.Sender == r.Sender }); k >= 0 {
 			services = slices.Delete(services, k, k+1)
 			continue
 		}
-		_, learned := e.Learned[r.Prefix]
-		// A rule that accepts all routes also lets the networks of the link out.
-		if learned || !in(podNetworks, r) && (e.Services == nil || in(linkNetworks, r)) {
+		if !e.compares(r) {
 			continue
 		}
-		if !in(podNetworks, r) || !slices.ContainsFunc(e.Routes, func(p Route) bool { return r.fits(&p) || r.extends(&p) }) && !e.comesBack(r) {
+		if !r.in(podNetworks) || !slices.ContainsFunc(e.Routes, func(p Route) bool { return r.fits(&p) || r.extends(&p) }) && !e.comesBack(r) {
 			out = append(out, "there and not predicted: "+r.String())
 		}
 	}
