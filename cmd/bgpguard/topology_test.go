@@ -400,7 +400,7 @@ func TestABGPFilterAndASecretMayChange(t *testing.T) {
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: bgp, namespace: kube-system}, data: {tor: aHVudGVyMg==}}
 `
-	compare(t, check(t, files{"s.yaml": clusterOf3, "c.yaml": change}, "", "-f", "c.yaml", "--state", "s.yaml"), result{stdout: "create BGPFilter f: allowed\n  what the change does: changes no session and no route\ncreate Secret bgp: allowed\n  what the change does: changes no session and no route\n2 changes: 2 allowed, 0 denied\n"})
+	compare(t, check(t, files{"s.yaml": clusterOf3, "c.yaml": change}, "", "-f", "c.yaml", "--state", "s.yaml"), result{stdout: "create BGPFilter f: allowed\n  what the change does: changes no session and no route between nodes\ncreate Secret bgp: allowed\n  what the change does: changes no session and no route between nodes\n2 changes: 2 allowed, 0 denied\n"})
 }
 
 func TestRoutesFollowTheirSchema(t *testing.T) {

@@ -58,7 +58,7 @@ func TestFormatsOfADifference(t *testing.T) {
 		}
 	}
 	d.Impact, d.After = nil, &audit.Audit{Violations: []audit.Violation{found("y", audit.Known)}}
-	if d.Differs() || !strings.HasPrefix(render(Text), "a.yaml and b.yaml: same sessions, routes and violations\n  changes no session and no route\n") {
+	if d.Differs() || !strings.HasPrefix(render(Text), "a.yaml and b.yaml: same sessions, routes and violations\n  changes no session and no route between nodes\n") {
 		t.Errorf("got %s", render(Text))
 	}
 }

@@ -21,7 +21,7 @@ func samplePlan() *plan.Plan {
 		Steps: []plan.Step{
 			{
 				Number: 1, Name: "bgppeers", Title: "Create the BGPPeers: route-reflectors", Why: "They come before the cluster IDs.", File: "01-bgppeers.yaml",
-				Commands: []string{"kubectl apply -f 01-bgppeers.yaml"}, Effect: "changes no session and no route",
+				Commands: []string{"kubectl apply -f 01-bgppeers.yaml"}, Effect: "changes no session and no route between nodes",
 				Warnings: []string{"[selector-hygiene] BGPPeer route-reflectors selects no node"}, Wait: plan.Wait{Text: "Nothing to wait for."},
 				Back: []string{"kubectl delete bgppeers.projectcalico.org/route-reflectors"},
 			},

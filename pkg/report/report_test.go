@@ -171,7 +171,7 @@ func TestTextOfACheck(t *testing.T) {
 	const unjudged = `create BGPPeer p: could not be evaluated
   [broken] evaluation error: division by zero
 `
-	const allowed = "create BGPPeer p: allowed\n  what the change does: changes no session and no route\n"
+	const allowed = "create BGPPeer p: allowed\n  what the change does: changes no session and no route between nodes\n"
 	want := map[string]string{
 		"an allowed change": allowed,
 		"an allowed change with warnings": `update BGPPeer p: allowed
@@ -221,7 +221,7 @@ func TestTextOfACheck(t *testing.T) {
     - spec.asNumber: 64512
     + spec.asNumber: 64513  <- hard
   Warning: [hard] <p> is wrong & bad (not enforced: you are exempt from this policy)
-  what the change does: changes no session and no route
+  what the change does: changes no session and no route between nodes
 `,
 	}
 	for name, c := range checks(t) {
@@ -334,7 +334,7 @@ func TestCreateAndDeleteShowTheNamedFields(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &Check{Policies: inForce(t), Changes: []Checked{{Change: test.change, Decision: &validate.Decision{Allowed: true, Verdicts: fresh(v)}}}}
-			if got := renderCheck(t, Text, c); !strings.HasSuffix(got, test.want+"  Warning: [soft] <p> is wrong & bad\n  what the change does: changes no session and no route\n") || strings.Contains(got, "peerIP") {
+			if got := renderCheck(t, Text, c); !strings.HasSuffix(got, test.want+"  Warning: [soft] <p> is wrong & bad\n  what the change does: changes no session and no route between nodes\n") || strings.Contains(got, "peerIP") {
 				t.Errorf("got\n%s\nwant at its end\n%s", got, test.want)
 			}
 		})

@@ -134,7 +134,7 @@ func (p *printer) marked(r *Routes, title string, header []string, list [][]stri
 func (p *printer) notes(t *topology.RouteTable) {
 	if len(t.NotExported) > 0 {
 		p.section("No node advertises routes to the pods of ", either(len(t.NotExported), "IPPool ", "IPPools "),
-			names(t.NotExported, len(t.NotExported)), ": disableBGPExport is true")
+			names(t.NotExported, len(t.NotExported)), ": disableBGPExport applies to them, and no BGPFilter accepts them")
 	}
 	if len(t.NotUnderstood) > 0 {
 		p.section("Not all rules of the BGPFilters of ", either(len(t.NotUnderstood), "BGPPeer ", "BGPPeers "), names(t.NotUnderstood, len(t.NotUnderstood)),
@@ -221,6 +221,8 @@ func nextHopText(g *topology.RouteGroup) string {
 		out = g.NextHop.Addresses[0]
 	}
 	switch {
+	case g.ServiceRange != "":
+		out += ", unusable in " + clean(string(g.ServiceRange))
 	case g.NextHop.Unusable > 0 && len(g.NextHop.Addresses) == 1:
 		out += ", unusable"
 	case g.NextHop.Unusable > 0:

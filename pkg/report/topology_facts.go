@@ -133,7 +133,7 @@ func routeFindings(t *Topology, f calico.Family) []string {
 		out = append(out, singlePoint(s))
 	}
 	if len(routes.NotExported) > 0 {
-		out = append(out, fmt.Sprintf("no routes to the pods of %s %s: disableBGPExport is true",
+		out = append(out, fmt.Sprintf("no routes to the pods of %s %s: disableBGPExport applies, and no BGPFilter accepts them",
 			either(len(routes.NotExported), "IPPool", "IPPools"), names(routes.NotExported, len(routes.NotExported))))
 	}
 	if len(routes.Filtered) > 0 {

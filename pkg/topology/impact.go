@@ -262,7 +262,7 @@ func (i *Impact) String() string {
 		parts = append(parts, line)
 	}
 	if len(parts) == 0 {
-		return "changes no session and no route"
+		return "changes no session and no route between nodes"
 	}
 	return strings.Join(parts, "; ")
 }

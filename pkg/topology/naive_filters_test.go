@@ -11,16 +11,36 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// blocks returns every block of the pools that need BGP and that Calico exports. It returns the
-// zero Prefix if there are none, or if nothing in the state distinguishes blocks.
+// blocks returns every block of the pools that need BGP and that some node may export. It returns
+// the zero Prefix if there are none, or if nothing in the state distinguishes blocks.
 func (m *naive) blocks(f calico.Family) []netip.Prefix {
-	var out []netip.Prefix
 	if !m.reads("") {
 		return []netip.Prefix{{}}
 	}
+	var out []netip.Prefix
+	for _, one := range m.allBlocks(f) {
+		if one.pool.Spec["vxlanMode"] != "Always" && m.mayExport(f, one.prefix) {
+			out = append(out, one.prefix)
+		}
+	}
+	if out == nil {
+		return []netip.Prefix{{}}
+	}
+	return out
+}
+
+// naiveBlock is a block of a pool.
+type naiveBlock struct {
+	prefix netip.Prefix
+	pool   *calico.IPPool
+}
+
+// allBlocks returns every block of the pools.
+func (m *naive) allBlocks(f calico.Family) []naiveBlock {
+	var out []naiveBlock
 	for _, p := range m.state.IPPools() {
 		cidr, err := netip.ParsePrefix(fmt.Sprint(p.Spec["cidr"]))
-		if err != nil || calico.FamilyOf(cidr.Addr()) != f || p.Spec["disableBGPExport"] == true || p.Spec["vxlanMode"] == "Always" {
+		if err != nil || calico.FamilyOf(cidr.Addr()) != f {
 			continue
 		}
 		size := map[calico.Family]int{calico.IPv4: 26, calico.IPv6: 122}[f]
@@ -29,16 +49,54 @@ func (m *naive) blocks(f calico.Family) []netip.Prefix {
 		}
 		for a := cidr.Masked().Addr(); cidr.Contains(a); {
 			block := netip.PrefixFrom(a, size)
-			out = append(out, block)
+			out = append(out, naiveBlock{block, p})
 			for block.Contains(a) {
 				a = a.Next()
 			}
 		}
 	}
-	if out == nil {
-		return []netip.Prefix{{}}
-	}
 	return out
+}
+
+// unexported reports whether a pool with disableBGPExport contains a prefix.
+func (m *naive) unexported(block netip.Prefix) bool {
+	for _, p := range m.state.IPPools() {
+		cidr, err := netip.ParsePrefix(fmt.Sprint(p.Spec["cidr"]))
+		if err == nil && p.Spec["disableBGPExport"] == true && cidr.Bits() <= block.Bits() && cidr.Contains(block.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayExport reports whether some node may export a block: no pool with disableBGPExport contains it, or
+// a rule on a session with a node or router accepts it.
+func (m *naive) mayExport(f calico.Family, block netip.Prefix) bool {
+	if !m.unexported(block) {
+		return true
+	}
+	all := m.reading(true)
+	for _, s := range m.slots {
+		if s.family != f || s.workload() || s.status != Paired && (s.status != External || !all.passes(s)) {
+			continue
+		}
+		for _, h := range s.candidates {
+			for _, filter := range m.state.BGPFilters() {
+				rules, _ := filter.Spec[naiveField("export", f)].([]any)
+				if !slices.Contains(h.Filters, filter.Name) {
+					continue
+				}
+				for _, one := range rules {
+					rule := one.(map[string]any)
+					name, limited := rule["interface"].(string)
+					if rule["action"] == "Accept" && naiveInside(rule, block) && (!limited || name == "*" || name == "eth0") {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
 }
 
 // reads reports whether a rule of a BGPFilter has a field, and for "" whether there are

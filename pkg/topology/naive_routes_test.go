@@ -226,7 +226,7 @@ func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 		case "Reject":
 			return next, false
 		case "":
-			if w.services && !w.exportsService(s.node) {
+			if w.model.unexported(w.block) || w.services && !w.exportsService(s.node) {
 				return next, false
 			}
 			for _, c := range w.model.advertised(s.node, w.block) {

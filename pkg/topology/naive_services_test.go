@@ -74,9 +74,6 @@ func (w *naiveFlood) exportsService(n *calico.Node) bool {
 	pool := false
 	for _, p := range w.model.state.IPPools() {
 		if p.CIDR.IsValid() && inside(p.CIDR) {
-			if p.Spec["disableBGPExport"] == true {
-				return false
-			}
 			pool = true
 		}
 	}
@@ -124,7 +121,7 @@ func (m *naive) serviceRanges(f calico.Family) string {
 				hops = append(hops, n.Name)
 			}
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s%s; ", one.field, one.cidr, nodes, sessions, partText(sessions, len(carried), without), hopsText(len(hops), hops)))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s%s%s; ", one.field, one.cidr, nodes, sessions, partText(sessions, len(carried), without), hopsText(len(hops), hops), poolsText(m.poolsInside(f, one))))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)
@@ -136,6 +133,31 @@ func partText(sessions, part int, without float64) string {
 		return ""
 	}
 	return fmt.Sprintf(", %d carry a part, %.0f addresses on none", part, without)
+}
+
+// poolsInside returns the parts of pools that need BGP with blocks in a range, of which no node programs
+// routes.
+func (m *naive) poolsInside(f calico.Family, one naiveRange) []PoolPart {
+	var out []PoolPart
+	for _, b := range m.allBlocks(f) {
+		rejected := one.route && one.cidr.Bits() <= b.prefix.Bits() && one.cidr.Contains(b.prefix.Addr())
+		part := PoolPart{b.pool.Name, b.pool.CIDR.String()}
+		if one.cidr.Bits() > b.pool.CIDR.Bits() {
+			part.CIDR = one.cidr.String()
+		}
+		if rejected && b.pool.Spec["vxlanMode"] != "Always" && !slices.Contains(out, part) {
+			out = append(out, part)
+		}
+	}
+	return out
+}
+
+// poolsText names parts of pools in a range.
+func poolsText(parts []PoolPart) string {
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", pools %v", parts)
 }
 
 // hopsText names nodes whose addresses other nodes resolve through a route to a range.
@@ -268,7 +290,7 @@ func serviceRangesOf(list []ServiceRange) string {
 		if one.Sessions != nil {
 			sessions, part = *one.Sessions, partText(*one.Sessions, *one.PartSessions, one.Unadvertised.Addresses)
 		}
-		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s%s; ", one.Field, one.CIDR, one.Nodes, sessions, part, hopsText(one.NextHops.Nodes, one.NextHops.Sample)))
+		out = append(out, fmt.Sprintf("%s %s: %d nodes, %d sessions%s%s%s; ", one.Field, one.CIDR, one.Nodes, sessions, part, hopsText(one.NextHops.Nodes, one.NextHops.Sample), poolsText(one.IPPools)))
 	}
 	sort.Strings(out)
 	return fmt.Sprint(out)

@@ -18,7 +18,7 @@ import (
 // unreachable. Of two routes to one prefix, BIRD prefers that of the interface.
 
 // serviceRanges returns the part of the summary about ranges of addresses of Services.
-// O(ranges x log nodes), and O(nodes) for each range with addresses of nodes.
+// O(ranges x (log nodes + IPPools)), and O(nodes) for each range with addresses of nodes.
 func (t *Topology) serviceRanges(f calico.Family) []ServiceRange {
 	out := slices.Clone(t.services[f].summary)
 	for i := range out {
@@ -27,13 +27,17 @@ func (t *Topology) serviceRanges(f calico.Family) []ServiceRange {
 			return within(t.unusableNextHops(f, r))
 		}))
 		out[i].NextHops = nodeSet(t.index, t.unusableNextHops(f, r), members)
+		out[i].IPPools = []PoolPart{}
+		if slices.Contains(t.services[f].list, r) {
+			out[i].IPPools = t.routings[f].pods.inside(r.CIDR)
+		}
 	}
 	return out
 }
 
 // unusableNextHops returns the nodes whose address some other node resolves, as a next hop, through the
-// route to a range, nil for none, and if there is no such range with a route. It assumes that excluded nodes learn the range from those that
-// advertise it, and skips nodes whose network is not known.
+// route to a range, nil for none, and if there is no such range with a route. It assumes that excluded
+// nodes learn the range from those that advertise it, and skips nodes whose network is not known.
 // O(log nodes), and O(nodes) if the range contains addresses of nodes.
 func (t *Topology) unusableNextHops(f calico.Family, r calico.ServiceRange) *bitset.BitSet {
 	s, cidr := t.services[f], r.CIDR
@@ -73,6 +77,21 @@ func (t *Topology) unusableNextHops(f calico.Family, r calico.ServiceRange) *bit
 		}
 		if disjoint || others > 0 || !narrowest.Contains(address.Addr()) {
 			out.Set(uint(i))
+		}
+	}
+	return out
+}
+
+// inside returns the parts of IPPools with blocks in a range. O(IPPools).
+func (p *podPrefixes) inside(cidr netip.Prefix) []PoolPart {
+	out := []PoolPart{}
+	for _, pool := range p.pools {
+		if cidr.Overlaps(pool.cidr) && cidr.Bits() <= pool.blockSize {
+			part := pool.cidr
+			if cidr.Bits() > part.Bits() {
+				part = cidr
+			}
+			out = append(out, PoolPart{pool.name, part.String()})
 		}
 	}
 	return out

@@ -15,7 +15,7 @@ import (
 // nodes.
 func forTwins(t *testing.T, check func(s *state.Snapshot) string) {
 	t.Helper()
-	forRandomStates(t, 11, seeds, func(r *rand.Rand, objects []calico.Object) string {
+	forRandomStates(t, 14, seeds, func(r *rand.Rand, objects []calico.Object) string {
 		s := state.New(append(objects, newGenerator(t, r).twins(objects)...)...)
 		if fault := check(s); fault != "" {
 			return fault + "\nwith twins:\n" + show(s)

@@ -21,6 +21,7 @@ type podPrefixes struct {
 	pools []podPool
 	// priority is that of the routes that nodes originate.
 	priority uint32
+	exports  exports
 	key      string // equal for equal podPrefixes
 }
 
@@ -35,16 +36,15 @@ type podPool struct {
 	tunnelled bool
 }
 
-// podPrefixes returns the prefixes that need BGP in a family. It skips IPPools that Calico does
-// not export, which the summary names. O(IPPools).
+// podPrefixes returns the prefixes that need BGP in a family. O(IPPools).
 func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool) podPrefixes {
-	out := podPrefixes{priority: t.snapshot.BGPConfiguration(calico.Default).NormalPriority(f)}
-	out.key = strconv.FormatUint(uint64(out.priority), 10)
+	out := podPrefixes{priority: t.snapshot.BGPConfiguration(calico.Default).NormalPriority(f), exports: t.exports(f)}
+	out.key = strconv.FormatUint(uint64(out.priority), 10) + out.exports.key
 	for _, p := range t.snapshot.IPPools() {
-		if p.Family == f && p.CIDR.IsValid() && !p.DisableBGPExport && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
+		if p.Family == f && p.CIDR.IsValid() && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
 			tunnelled := t.needs.tunnels && f == calico.IPv4 && p.IPIPMode == string(v3.IPIPModeAlways)
 			out.pools = append(out.pools, podPool{p.Name, p.CIDR, p.BlockSize(), tunnelled})
-			out.key += fmt.Sprint(" ", p.CIDR, p.BlockSize(), tunnelled)
+			out.key += fmt.Sprint(" ", p.Name, p.CIDR, p.BlockSize(), tunnelled)
 		}
 	}
 	return out
@@ -114,22 +114,14 @@ func (r *routing) tunnels() bool {
 }
 
 // destinations returns the kinds of prefixes of pods that sessions treat differently, nil if
-// they treat all alike. It sets partial if there are too many. O(IPPools x CIDRs of rules squared) at worst.
+// they treat all alike. It sets partial if there are too many.
 func (r *routing) destinations() []routes.Destination {
-	if !r.evaluates() || len(r.pods.pools) == 0 {
+	if !r.evaluates() {
 		return nil
 	}
-	classes, all := r.prefixClasses(r)
-	r.partial = !all
 	var out []routes.Destination
-	for _, c := range classes {
-		if len(out) == maxDestinations {
-			r.partial = true
-			break
-		}
-		d := r.destination(c.prefix, false)
-		d.Tunnelled = c.tunnelled
-		out = append(out, d)
+	for i := range r.classes {
+		out = append(out, r.classes[i].destination)
 	}
 	return out
 }
@@ -140,6 +132,8 @@ type prefixClass struct {
 	prefix    netip.Prefix
 	tunnelled bool
 	parts     []poolPart
+	// destination is what the sessions do with the routes; see findClasses.
+	destination routes.Destination
 }
 
 // poolPart is a part of an IPPool.
@@ -148,9 +142,10 @@ type poolPart struct {
 	bgpfilter.Region
 }
 
-// prefixClasses divides the prefixes of pods into classes that each of some routings, usually r alone,
+// prefixClasses divides the prefixes of pods into classes that r and each of some other routings
 // treats alike. It returns false if there are too many. O(IPPools x CIDRs of rules squared) at worst.
-func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool) {
+func (r *routing) prefixClasses(others ...*routing) (classes []prefixClass, all bool) {
+	by := append([]*routing{r}, others...)
 	var rules []bgpfilter.Rules
 	var advertised []netip.Prefix
 	for _, one := range by {
@@ -181,7 +176,8 @@ func (r *routing) prefixClasses(by ...*routing) (classes []prefixClass, all bool
 	return classes, all
 }
 
-// distinguishing returns the CIDRs of prefixAdvertisements, and the rules of BGPFilters.
+// distinguishing returns the CIDRs of prefixAdvertisements, of IPPools with disableBGPExport and of the
+// ranges of addresses of Services that distinguish prefixes, and the rules of BGPFilters.
 func (r *routing) distinguishing() ([]netip.Prefix, []bgpfilter.Rules) {
 	var rules []bgpfilter.Rules
 	for _, list := range r.policies.lists {
@@ -189,7 +185,7 @@ func (r *routing) distinguishing() ([]netip.Prefix, []bgpfilter.Rules) {
 			rules = append(rules, list[i].rules[:]...)
 		}
 	}
-	var advertised []netip.Prefix
+	advertised := slices.Concat(r.pods.exports.disabled(), r.serviceRanges)
 	for _, a := range r.network.Advertised {
 		for _, one := range a.List {
 			advertised = append(advertised, one.Network)
@@ -201,7 +197,11 @@ func (r *routing) distinguishing() ([]netip.Prefix, []bgpfilter.Rules) {
 // matches returns a text that is equal for prefixes whose destinations are equal. accepts is that of
 // destination.
 func (r *routing) matches(p netip.Prefix, accepts bool) string {
-	var key []byte
+	_, disabled := r.pods.exports.of(p)
+	key := strconv.AppendBool(nil, disabled)
+	for _, cidr := range r.serviceRanges {
+		key = strconv.AppendBool(key, contains(cidr, p))
+	}
 	adds := false
 	for _, a := range r.network.Advertised {
 		for _, one := range a.List {
@@ -213,7 +213,7 @@ func (r *routing) matches(p netip.Prefix, accepts bool) string {
 	for _, list := range r.policies.lists {
 		for i := range list {
 			key = list[i].rules[bgpfilter.Import].AppendMatches(key, p, false)
-			key = list[i].rules[bgpfilter.Export].AppendMatches(key, p, accepts || adds)
+			key = list[i].rules[bgpfilter.Export].AppendMatches(key, p, accepts || adds || disabled)
 		}
 	}
 	return string(key)
@@ -227,6 +227,7 @@ const maxDestinations = 64
 // reports that it matters whether a term accepts a route to export.
 func (r *routing) destination(p netip.Prefix, accepts bool) routes.Destination {
 	d := routes.Destination{Policies: make([]routes.Policy, 1+len(r.policies.lists))}
+	_, d.Disabled = r.pods.exports.of(p)
 	adds := false
 	for _, a := range r.network.Advertised {
 		d.Communities = append(d.Communities, communitiesOf(a.List, p))
@@ -237,7 +238,7 @@ func (r *routing) destination(p netip.Prefix, accepts bool) routes.Destination {
 		for k := range list {
 			one.Import = append(one.Import, deciding(terms(list[k].rules[bgpfilter.Import], p)))
 			export := terms(list[k].rules[bgpfilter.Export], p)
-			if !adds && !accepts {
+			if !adds && !accepts && !d.Disabled {
 				export = deciding(export)
 			}
 			one.Export = append(one.Export, export)

@@ -95,12 +95,12 @@ func (g *generator) state() []calico.Object {
 	return out
 }
 
-// pools are the CIDRs of IPPools, with four blocks each.
-var pools = []string{"10.244.0.0/24", "10.245.0.0/24", "fd00:244::/120"}
+// pools are the CIDRs of IPPools, with two or four blocks each. Some are inside others.
+var pools = []string{"10.244.0.0/24", "10.245.0.0/24", "fd00:244::/120", "10.244.0.128/25", "fd00:244::80/121"}
 
 func (g *generator) pool(i int) calico.Object {
 	return calicotest.Object(g.t, "IPPool", fmt.Sprintf("pool-%d", i), map[string]any{
-		"cidr": pools[i], "ipipMode": "Never", "vxlanMode": pick(g.choices, "Never", "Never", "Always"), "disableBGPExport": g.one(8),
+		"cidr": pools[i], "ipipMode": "Never", "vxlanMode": pick(g.choices, "Never", "Never", "Always"), "disableBGPExport": g.one(pick(g.choices, 3, 8)),
 	})
 }
 
@@ -353,7 +353,7 @@ func (g *generator) services(spec map[string]any) {
 	if !g.one(3) {
 		return
 	}
-	cidrs := []string{"10.96.0.0/29", "10.96.0.0/30", "10.244.0.192/29", "10.96.0.5/32", "10.0.0.0/29", "10.9.0.4/30", "fd00:96::/125", "fd00:244::f8/125"}
+	cidrs := []string{"10.96.0.0/29", "10.96.0.0/30", "10.244.0.192/29", "10.244.0.64/26", "10.96.0.5/32", "10.0.0.0/29", "10.9.0.4/30", "fd00:96::/125", "fd00:244::f8/125", "fd00:244::40/122"}
 	for _, field := range naiveServiceFields {
 		if spec[field] == nil && g.one(2) {
 			list := []any{map[string]any{"cidr": pick(g.choices, cidrs...)}, map[string]any{"cidr": pick(g.choices, cidrs...)}}

@@ -56,7 +56,8 @@ type RouteTable struct {
 	Missing []MissingRoutes `json:"missing"`
 	// Services are the ranges of addresses of Services.
 	Services []ServiceRoutes `json:"services"`
-	// NotExported names the IPPools with disableBGPExport: no node advertises routes to them.
+	// NotExported names the IPPools with prefixes to which no node exports routes: disableBGPExport of
+	// an IPPool that contains them applies, and no BGPFilter accepts them.
 	NotExported []string `json:"notExported"`
 	// NotUnderstood names the BGPPeers with BGPFilters of which rules for the family are not known
 	// or not understood. The table assumes that these rules match no route to pods.
@@ -81,6 +82,9 @@ type RouteGroup struct {
 	// ThroughExternalPeers reports that external peers passed the routes on: they may have added AS
 	// numbers and communities.
 	ThroughExternalPeers bool `json:"throughExternalPeers"`
+	// ServiceRange is a range of addresses of Services that contains the prefixes: BIRD of the node does
+	// not program the routes. It is "" without one, and for an external peer.
+	ServiceRange Optional `json:"serviceRange"`
 }
 
 // PrefixRange is the prefixes of one length inside CIDR and in none of Except. IPPool is the
@@ -141,7 +145,7 @@ type RouteNextHop struct {
 
 // Key returns a text that is equal for equal groups.
 func (g *RouteGroup) Key() string {
-	return fmt.Sprint(g.Prefixes, g.Origins.names, g.From.Nodes.names, g.NextHop.Addresses, g.NextHop.Unusable, g.attributes())
+	return fmt.Sprint(g.Prefixes, g.Origins.names, g.From.Nodes.names, g.NextHop.Addresses, g.NextHop.Unusable, g.ServiceRange, g.attributes())
 }
 
 // The reasons of DroppedRoutes.
@@ -213,6 +217,11 @@ func NewRouteQuery(ctx context.Context, s *state.Snapshot) (*RouteQuery, error) 
 		}
 		if t.services[f], err = t.newServices(ctx, f, nil); err != nil {
 			return nil, fmt.Errorf("computing the routes to Services: %w", err)
+		}
+		for _, one := range t.services[f].list {
+			if one.Route {
+				r.serviceRanges = append(r.serviceRanges, one.CIDR)
+			}
 		}
 	}
 	return q, nil
@@ -365,34 +374,24 @@ func (w *tabulation) table(ctx context.Context, reading routes.Reading) (*RouteT
 		Family: w.family.String(), Routes: []RouteGroup{}, Dropped: []DroppedRoutes{}, Missing: []MissingRoutes{},
 		Services: []ServiceRoutes{}, NotExported: []string{}, NotUnderstood: []string{},
 	}
-	for _, p := range w.t.snapshot.IPPools() {
-		if p.Family == w.family && p.DisableBGPExport && w.t.allocations.mayRoute(p) != AllocationsNone {
-			out.NotExported = append(out.NotExported, p.Name)
-		}
-	}
 	for _, p := range w.t.sessions.Peerings {
 		if (p.Forward[w.family] || p.Reverse[w.family]) && !w.routing.understands(p.Peer) {
 			out.NotUnderstood = append(out.NotUnderstood, p.Peer.Name)
 		}
 	}
-	by := []*routing{w.routing}
-	if w.other != nil {
-		by = append(by, w.other.t.routings[w.family])
+	divided := *w.routing
+	if w.other == nil {
+		divided.findClasses()
+	} else {
+		divided.findClasses(w.other.t.routings[w.family])
 	}
-	w.classes, out.Complete = w.routing.prefixClasses(by...)
-	if len(w.routing.pods.pools) == 0 {
+	w.classes, out.NotExported, out.Complete = divided.classes, divided.notExported, !divided.partial
+	if len(divided.pods.pools) == 0 {
 		w.classes = []prefixClass{{}}
-	}
-	if len(w.classes) > maxDestinations {
-		w.classes, out.Complete = w.classes[:maxDestinations], false
 	}
 	for i := range w.classes {
 		w.ranges = append(w.ranges, rangesOf(w.classes[i].parts))
-		var d routes.Destination
-		if w.classes[i].prefix.IsValid() {
-			d = w.routing.destination(w.classes[i].prefix, false)
-		}
-		traced, err := routes.Follow(ctx, &w.routing.graph, reading, d, w.target)
+		traced, err := routes.Follow(ctx, &w.routing.graph, reading, w.classes[i].destination, w.target)
 		if err != nil {
 			return nil, fmt.Errorf("following the routes: %w", err)
 		}
@@ -499,6 +498,7 @@ func (w *tabulation) addRoutes(out *RouteTable, class int, list []routes.Receive
 			row := RouteGroup{
 				Prefixes: w.ranges[class], Origins: w.group(m.origins), Type: sessionType(g.first.Internal), ASPath: g.path,
 				From: w.sender(g.first, m.senders), Communities: communityTexts(g.first.Communities), ThroughExternalPeers: g.first.External,
+				ServiceRange: w.serviceRange(w.classes[class].prefix),
 			}
 			row.NextHop = w.nextHop(g.first, m.origins, m.senders, row.From.Addresses)
 			out.Routes = append(out.Routes, row)

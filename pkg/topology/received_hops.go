@@ -21,6 +21,16 @@ func (w *tabulation) drops(hop netip.Addr) bool {
 	})
 }
 
+// serviceRange returns the first range of addresses of Services that contains a prefix and keeps the node
+// from programming routes to it, "" for none.
+func (w *tabulation) serviceRange(p netip.Prefix) Optional {
+	i := slices.IndexFunc(w.routing.serviceRanges, func(cidr netip.Prefix) bool { return contains(cidr, p) })
+	if w.node < 0 || !p.IsValid() || i < 0 {
+		return ""
+	}
+	return Optional(w.routing.serviceRanges[i].String())
+}
+
 // nextHop returns the next hop of a group of routes.
 func (w *tabulation) nextHop(first *routes.Received, origins, senders *bitset.BitSet, externals []string) RouteNextHop {
 	hop := func(kind string, set *bitset.BitSet) RouteNextHop {

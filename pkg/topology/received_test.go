@@ -92,19 +92,12 @@ func familyNamed(text string) calico.Family {
 // there are routes.
 func tableDiffers(m *naive, f calico.Family, name string, exact bool, table *RouteTable, want func(origin *calico.Node, block netip.Prefix) []flatRoute) string {
 	blocks := []netip.Prefix{}
-	for _, p := range m.state.IPPools() {
-		if cidr := p.CIDR; p.Family == f && p.Spec["disableBGPExport"] != true {
-			size := map[calico.Family]int{calico.IPv4: 26, calico.IPv6: 122}[f]
-			for a := cidr.Addr(); cidr.Contains(a); {
-				block := netip.PrefixFrom(a, size)
-				blocks = append(blocks, block)
-				for block.Contains(a) {
-					a = a.Next()
-				}
-			}
+	for _, one := range m.allBlocks(f) {
+		if m.mayExport(f, one.prefix) {
+			blocks = append(blocks, one.prefix)
 		}
 	}
-	if len(blocks) == 0 {
+	if len(m.allBlocks(f)) == 0 {
 		blocks = append(blocks, netip.Prefix{})
 	}
 	for _, block := range blocks {

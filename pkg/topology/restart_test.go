@@ -28,15 +28,15 @@ func TestRestart(t *testing.T) {
 	}{
 		"the address of the node": {nil, []calico.Object{mesh(calicotest.Spec{"bindMode": "NodeIP"})}, Restart{3, 0, 7}, 0,
 			"3 nodes listen as before until calico-node restarts there, and each restart leaves its node without routes for about 7 s"},
-		"all addresses, written out": {nil, []calico.Object{mesh(calicotest.Spec{"bindMode": "None"})}, Restart{}, 0, "changes no session and no route"},
+		"all addresses, written out": {nil, []calico.Object{mesh(calicotest.Spec{"bindMode": "None"})}, Restart{}, 0, "changes no session and no route between nodes"},
 		"another port": {nil, []calico.Object{mesh(calicotest.Spec{"listenPort": 1790})}, Restart{3, 3, 7}, 3,
 			"; before, no neighbor connects to them on the new port"},
-		"the default port, written out":  {nil, []calico.Object{mesh(calicotest.Spec{"listenPort": 179})}, Restart{}, 0, "changes no session and no route"},
+		"the default port, written out":  {nil, []calico.Object{mesh(calicotest.Spec{"listenPort": 179})}, Restart{}, 0, "changes no session and no route between nodes"},
 		"the port of one node":           {nil, []calico.Object{own(1790)}, Restart{1, 1, 7}, 2, "1 node listens as before until calico-node restarts there"},
 		"that of a node with its own":    {[]calico.Object{own(1790)}, []calico.Object{mesh(calicotest.Spec{"listenPort": 1790})}, Restart{2, 2, 7}, 3, "2 nodes listen as before"},
 		"a new node":                     {nil, []calico.Object{calicotest.NumberedNode(t, 7), mesh(calicotest.Spec{"bindMode": "NodeIP"})}, Restart{3, 0, 7}, 0, "3 nodes listen as before"},
 		"a password":                     {nil, []calico.Object{mesh(calicotest.Spec{"nodeMeshPassword": calicotest.Spec{"secretKeyRef": calicotest.Spec{"name": "a", "key": "b"}}})}, Restart{}, 3, "resets 3 mesh sessions (on 3 nodes)"},
-		"a calico-node without BIRD":     {[]calico.Object{off}, []calico.Object{mesh(calicotest.Spec{"bindMode": "NodeIP", "listenPort": 1790})}, Restart{}, 0, "changes no session and no route"},
+		"a calico-node without BIRD":     {[]calico.Object{off}, []calico.Object{mesh(calicotest.Spec{"bindMode": "NodeIP", "listenPort": 1790})}, Restart{}, 0, "changes no session and no route between nodes"},
 		"a calico-node that starts BIRD": {nil, []calico.Object{off}, Restart{}, 0, "removes 3 mesh sessions"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/bits-and-blooms/bitset"
@@ -24,8 +25,15 @@ type routing struct {
 	pods     podPrefixes
 	policies policies
 	asn      asNumbers
+	// classes are the prefixes of pods to which nodes may export routes; see findClasses. notExported names
+	// the IPPools with others.
+	classes     []prefixClass
+	notExported []string
 	// partial reports that not all kinds of prefixes are followed.
 	partial bool
+	// serviceRanges are the ranges of addresses of Services that distinguish prefixes of pods. They do
+	// not decide which nodes have a route.
+	serviceRanges []netip.Prefix
 	// nextHops reports that nodes with different next hop modes are in different vertices. They do
 	// not decide which nodes have a route.
 	nextHops bool
@@ -97,9 +105,10 @@ func (r *routing) with(ctx context.Context, n *network, pods podPrefixes) (*rout
 	out.network, out.pods = n, pods
 	same := n == r.network || out.policies.refilter(n)
 	if same && (pods.key == r.pods.key || !r.evaluates() && !out.evaluates()) {
-		if n == r.network {
+		if n == r.network && pods.key == r.pods.key {
 			return r, nil
 		}
+		out.findClasses()
 		return &out, nil
 	}
 	var before []*routes.Reachability
@@ -117,6 +126,7 @@ func (r *routing) with(ctx context.Context, n *network, pods podPrefixes) (*rout
 // is nil or the results for the same sessions and priority.
 func (r *routing) follow(ctx context.Context, before []*routes.Reachability) error {
 	r.graph.Preference = routes.MaxPreference - r.pods.priority
+	r.findClasses()
 	r.graph.Destinations = r.destinations()
 	var err error
 	if r.results, err = routes.Recompute(ctx, &r.graph, before); err != nil {

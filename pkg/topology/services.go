@@ -23,12 +23,11 @@ import (
 type services struct {
 	routing *routing
 	list    []calico.ServiceRange
-	pools   []*calico.IPPool // of the family
 	// excluded are the nodes that originate no routes to the ranges.
 	excluded *bitset.BitSet
 	// reflectsExternal reports that route reflectors also pass on routes to external IPs of others.
 	reflectsExternal bool
-	key              string // equal for equal list, pools and reflectsExternal
+	key              string // equal for equal list and reflectsExternal
 	summary          []ServiceRange
 }
 
@@ -57,12 +56,6 @@ func (t *Topology) newServices(ctx context.Context, f calico.Family, before *ser
 	}
 	s.excluded = t.index.Select(calico.ExcludedFromServices, excludedFromServices)
 	s.key = fmt.Sprint(list, s.reflectsExternal)
-	for _, p := range t.snapshot.IPPools() {
-		if p.Family == f && p.CIDR.IsValid() {
-			s.pools = append(s.pools, p)
-			s.key += fmt.Sprint(p.CIDR, p.DisableBGPExport)
-		}
-	}
 	if before != nil && before.routing == s.routing && before.excluded == s.excluded && before.key == s.key {
 		return before, nil
 	}
@@ -224,8 +217,8 @@ func (s *services) regions(one calico.ServiceRange, by ...*services) ([]bgpfilte
 	for _, o := range by {
 		networks, list := o.routing.distinguishing()
 		advertised, rules = append(advertised, networks...), append(rules, list...)
-		for _, p := range o.pools {
-			advertised = append(advertised, p.CIDR)
+		for _, p := range o.routing.pods.exports.pools {
+			advertised = append(advertised, p.cidr)
 		}
 		for _, other := range o.list {
 			advertised = append(advertised, other.CIDR)
@@ -262,21 +255,9 @@ func regionText(r bgpfilter.Region) string {
 
 // kind returns a text that is equal for prefixes whose routes all sessions treat alike.
 func (s *services) kind(p netip.Prefix) string {
-	permitted, rejected := s.inPool(p)
-	key := strconv.AppendBool([]byte(s.routing.matches(p, true)), permitted)
-	key = strconv.AppendBool(key, rejected)
+	exported, _ := s.routing.pods.exports.of(p)
+	key := strconv.AppendBool([]byte(s.routing.matches(p, true)), exported)
 	return string(strconv.AppendBool(key, s.reflected(p)))
-}
-
-// inPool reports whether an IPPool that Calico exports contains a prefix, and whether one that it does
-// not export contains it (node/filesystem/etc/calico/confd/templates/bird_ipam.cfg.template).
-func (s *services) inPool(p netip.Prefix) (exported, rejected bool) {
-	for _, pool := range s.pools {
-		if contains(pool.CIDR, p) {
-			exported, rejected = exported || !pool.DisableBGPExport, rejected || pool.DisableBGPExport
-		}
-	}
-	return exported, rejected
 }
 
 // reflected reports whether route reflectors pass on routes to a prefix that they do not originate
@@ -299,10 +280,10 @@ func (s *services) sent(ctx context.Context, p netip.Prefix, origins []bool, out
 // shared returns the routes to a prefix that the nodes of origins originate.
 func (s *services) shared(p netip.Prefix, origins []bool) *routes.Shared {
 	r := s.routing
-	permitted, rejected := s.inPool(p)
-	one := &routes.Shared{Destination: r.destination(p, true), Origins: origins, Passes: make([]bool, len(r.vertices)), Rejected: rejected}
+	exported, _ := r.pods.exports.of(p)
+	one := &routes.Shared{Destination: r.destination(p, true), Origins: origins, Passes: make([]bool, len(r.vertices))}
 	for v := range r.vertices {
-		one.Passes[v] = permitted || r.graph.Vertices[v].Cluster != routes.NoCluster && s.reflected(p)
+		one.Passes[v] = exported || r.graph.Vertices[v].Cluster != routes.NoCluster && s.reflected(p)
 	}
 	return one
 }

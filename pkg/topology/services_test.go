@@ -80,11 +80,23 @@ func serviceTraps(t *testing.T) map[string]serviceTrap {
 		},
 		"an excluded node passes them on if they are in an IPPool": {
 			[]calico.Object{named(t, "a", 1, edge, excluded), named(t, "b", 2), router(), services("serviceClusterIPs", "10.96.0.0/12"), pool(false)},
-			"[serviceClusterIPs 10.96.0.0/12: 1 nodes, 1 sessions; ]",
+			"[serviceClusterIPs 10.96.0.0/12: 1 nodes, 1 sessions, pools [{pods 10.96.0.0/12}]; ]",
 		},
 		"no node exports what is in an IPPool that Calico does not export": {
 			[]calico.Object{named(t, "a", 1, edge), router(), services("serviceClusterIPs", "10.96.0.0/12"), pool(true)},
-			"[serviceClusterIPs 10.96.0.0/12: 1 nodes, 0 sessions; ]",
+			"[serviceClusterIPs 10.96.0.0/12: 1 nodes, 0 sessions, pools [{pods 10.96.0.0/12}]; ]",
+		},
+		"a range takes the blocks of an IPPool that are inside it": {
+			[]calico.Object{named(t, "a", 1, edge), router(), services("serviceClusterIPs", "10.96.0.0/13", "10.0.0.0/8", "10.96.0.0/27"), pool(false)},
+			"[serviceClusterIPs 10.0.0.0/8: 1 nodes, 1 sessions, pools [{pods 10.96.0.0/12}];  " +
+				"serviceClusterIPs 10.96.0.0/13: 1 nodes, 1 sessions, pools [{pods 10.96.0.0/13}];  serviceClusterIPs 10.96.0.0/27: 1 nodes, 1 sessions; ]",
+		},
+		"single addresses take none": {
+			[]calico.Object{
+				named(t, "a", 1, edge), router(), pool(false),
+				configuration(t, map[string]any{"serviceLoadBalancerIPs": ranges("10.96.0.0/26"), "serviceLoadBalancerAggregation": "Disabled"}),
+			},
+			"[serviceLoadBalancerIPs 10.96.0.0/26: 1 nodes, 1 sessions; ]",
 		},
 		"another value of the label excludes no node": {
 			[]calico.Object{

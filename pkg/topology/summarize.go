@@ -56,7 +56,7 @@ func (t *Topology) summarize(before *Topology, programming *programming, scopes 
 		s.Convergence = share(old.Convergence, t.convergence())
 	}
 	needs := programming.needsBGP
-	s.Routes = share(old.Routes, t.routes(before, needs))
+	s.Routes = share(old.Routes, t.routes(before))
 	s.ServiceRanges = share(old.ServiceRanges, &PerFamily[[]ServiceRange]{t.serviceRanges(calico.IPv4), t.serviceRanges(calico.IPv6)})
 	s.ClusterRoutes = share(old.ClusterRoutes, t.clusterRoutes(programming, scopes))
 	peersSame := t.summarizePeers(s, before)
@@ -270,7 +270,7 @@ func (t *Topology) meshNotReady() *bitset.BitSet {
 }
 
 // routes returns the part of the summary about routes.
-func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *PerFamily[Routes] {
+func (t *Topology) routes(before *Topology) *PerFamily[Routes] {
 	out := &PerFamily[Routes]{}
 	peers := make([]string, 0, len(t.sessions.Peerings))
 	for _, p := range t.sessions.Peerings {
@@ -292,12 +292,7 @@ func (t *Topology) routes(before *Topology, needs func(*calico.IPPool) bool) *Pe
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
 		}
 		one.NoAddress = t.noAddress(f)
-		one.NotExported, one.Filtered, one.BGPPeers = []string{}, []string{}, peers
-		for _, p := range t.snapshot.IPPools() {
-			if p.Family == f && p.DisableBGPExport && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
-				one.NotExported = append(one.NotExported, p.Name)
-			}
-		}
+		one.NotExported, one.Filtered, one.BGPPeers = r.notExported, []string{}, peers
 		for _, p := range t.sessions.Peerings {
 			if (p.Forward[f] || p.Reverse[f]) && !r.understands(p.Peer) {
 				one.Filtered = append(one.Filtered, p.Peer.Name)

@@ -303,8 +303,8 @@ type Routes struct {
 	// NoAddress is the nodes without an address in the family. Calico configures no
 	// sessions for them in this family.
 	NoAddress NodeSet `json:"noAddress"`
-	// NotExported names the IPPools that need BGP and set disableBGPExport: no node
-	// has routes to their pods.
+	// NotExported names the IPPools that need BGP and have prefixes to which no node exports routes:
+	// disableBGPExport of an IPPool that contains them applies, and no BGPFilter accepts them.
 	NotExported []string `json:"notExported"`
 	// BGPPeers names the BGPPeers that configure sessions of nodes in either family,
 	// except sessions with pods.
@@ -359,6 +359,15 @@ type ServiceRange struct {
 	// the range, so that it drops packets to the pods: the address is in the range, and not in a network
 	// of that node's interface that is as small as the range.
 	NextHops NodeSet `json:"nextHops"`
+	// IPPools are the parts of IPPools whose pods need BGP with blocks inside the range, if nodes have a
+	// route to it: the kernel filter of BIRD rejects the routes to these blocks on every node.
+	IPPools []PoolPart `json:"ipPools"`
+}
+
+// PoolPart is the part of an IPPool that is inside CIDR.
+type PoolPart struct {
+	Name string `json:"name"`
+	CIDR string `json:"cidr"`
 }
 
 // ServiceAddresses is a part of a range: the number of addresses, rounded if it is higher than 2^53, and

@@ -195,6 +195,7 @@ _range(cidr, nodes, sessions) := {
 	"partSessions": sessions,
 	"unadvertised": {"addresses": 0, "sample": []},
 	"nextHops": _no_nodes,
+	"ipPools": [],
 }
 
 _partial(cidr, nodes, sessions, addresses) := object.union(_range(cidr, nodes, sessions), {

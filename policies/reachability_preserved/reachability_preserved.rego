@@ -4,8 +4,8 @@
 #   Finds isolated nodes and pairs of nodes without routes to each other's pods, in each
 #   address family in which pod traffic between nodes needs BGP. It also finds IPPools
 #   that Calico does not export to BGP although they need it, nodes without an
-#   address for BGP, and nodes whose address is in a range of addresses of Services, so that
-#   other nodes drop packets to their pods.
+#   address for BGP, and ranges of addresses of Services that contain addresses of nodes or pods,
+#   so that other nodes drop packets to pods.
 #
 #   Pods on nodes without routes cannot reach each other. BGPFilters, AS paths and well-known
 #   communities decide which routes pass a session. Objects do not show whether
@@ -45,8 +45,9 @@
 #     5. Read the rules of the BGPFilters in the BGPPeers: none may reject prefixes of the IPPools between
 #        nodes. Nodes of one AS behind external peers need `numAllowedLocalASNumbers: 1`, or external peers that
 #        replace AS numbers: then set `asOverride`.
-#     6. Keep addresses of nodes out of serviceClusterIPs, serviceExternalIPs and serviceLoadBalancerIPs.
-#        BIRD resolves the next hop of a route by the longest prefix, and has a route to each range.
+#     6. Keep addresses of nodes and IPPools out of serviceClusterIPs, serviceExternalIPs and
+#        serviceLoadBalancerIPs. BIRD resolves the next hop of a route by the longest prefix, and has a route
+#        to each range. It programs no learned route inside a range.
 #     7. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
 #        `transitPeers`. If the IPPools need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
 #   loosens: {transitPeers: more, asOverride: true}
@@ -99,7 +100,9 @@ violation contains object.union_n([
 }
 
 # METADATA
-# description: IPPools to whose pods no other node has routes. The size is their number.
+# description: |
+#   IPPools with pods to which nodes export no routes: disableBGPExport of an IPPool that contains them
+#   applies, and no BGPFilter accepts them. The size is their number.
 violation contains object.union(found, transit.assumption(need.assumes)) if {
 	some family, needs in _needs
 	some need in needs
@@ -111,7 +114,7 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 		"size": count(pools),
 		"msg": concat("", [
 			sprintf("no %s routes to the pods of %s: ", [family, text.listed(count(pools), "IPPool", pools)]),
-			"disableBGPExport is true, but pod traffic between nodes needs BGP; ",
+			"disableBGPExport applies and no BGPFilter accepts them, but pod traffic between nodes needs BGP; ",
 			"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
 		]),
 		"details": {"family": family, "ipPools": pools},
@@ -179,6 +182,35 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 			"nodes": nodes.nodes,
 			"sample": nodes.sample,
 		},
+		"objects": objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [range.field])]),
+	}
+}
+
+# METADATA
+# description: |
+#   IPPools with pods in a range of addresses of Services. The size is their number.
+violation contains object.union(found, transit.assumption(need.assumes)) if {
+	_bgp.enabled
+	some family, needs in _needs
+	some need in needs
+	input.state.routes[family].withTransit.nodes > 1
+	some range in input.state.serviceRanges[family]
+	parts := [part | some part in range.ipPools; part.name in need.pools]
+	count(parts) > 0
+	found := {
+		"id": sprintf("%s/pods-in-range/%s/%s", [family, range.field, range.cidr]),
+		"size": count(parts),
+		"msg": concat("", [
+			sprintf("pods in a range of addresses of Services: %s of %s contains %s addresses of %s, ", [
+				range.cidr,
+				range.field,
+				family,
+				text.listed(count(parts), "IPPool", [sprintf("%s of %s", [part.cidr, part.name]) | some part in parts]),
+			]),
+			"so nodes program no routes to these pods on other nodes; ",
+			"use a range outside all IPPools",
+		]),
+		"details": {"family": family, "range": range.cidr, "field": range.field, "ipPools": parts},
 		"objects": objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [range.field])]),
 	}
 }

@@ -146,7 +146,48 @@ _ranged(hops) := {"serviceRanges": {"IPv4": [{
 	"partSessions": 0,
 	"unadvertised": {"addresses": 16, "sample": ["10.0.0.0/28"]},
 	"nextHops": hops,
+	"ipPools": [],
 }]}}
+
+test_fail_pods_in_a_range if {
+	_violations(_around([{"name": "pool-a", "cidr": "10.244.0.0/17"}])) == {{
+		"id": "IPv4/pods-in-range/serviceClusterIPs/10.244.0.0/17",
+		"size": 1,
+		"msg": concat("", [
+			"pods in a range of addresses of Services: 10.244.0.0/17 of serviceClusterIPs contains IPv4 ",
+			"addresses of 1 IPPool (10.244.0.0/17 of pool-a), so nodes program no routes to these pods on ",
+			"other nodes; use a range outside all IPPools",
+		]),
+		"details": {
+			"family": "IPv4",
+			"range": "10.244.0.0/17",
+			"field": "serviceClusterIPs",
+			"ipPools": [{"name": "pool-a", "cidr": "10.244.0.0/17"}],
+		},
+		"objects": [{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.serviceClusterIPs"]}],
+	}}
+}
+
+test_success_pods_in_a_range_of_a_pool_without_bgp if {
+	_violations(_around([{"name": "pool-z", "cidr": "10.244.0.0/17"}])) == set()
+}
+
+test_success_pods_in_a_range_on_one_node if {
+	patch := {"routes": {"IPv4": {"withTransit": {"nodes": 1}}}}
+	_violations(object.union(_around([{"name": "pool-a", "cidr": "10.244.0.0/17"}]), patch)) == set()
+}
+
+_around(parts) := {
+	"podTraffic": {"IPv4": {"pools": ["pool-a"]}},
+	"serviceRanges": {"IPv4": [{
+		"field": "serviceClusterIPs",
+		"cidr": "10.244.0.0/17",
+		"nodes": 10,
+		"sessions": 0,
+		"nextHops": {"nodes": 0, "sample": [], "members": "hops"},
+		"ipPools": parts,
+	}]},
+}
 
 _shared := {
 	"shared": {"nodes": 2},
@@ -320,9 +361,9 @@ test_fail_a_pool_is_not_exported if {
 		"id": "IPv4/not-exported",
 		"size": 1,
 		"msg": concat("", [
-			"no IPv4 routes to the pods of 1 IPPool (pool-a): disableBGPExport is true, but pod ",
-			"traffic between nodes needs BGP; set disableBGPExport: false, or vxlanMode: Always ",
-			"with ipipMode: Never",
+			"no IPv4 routes to the pods of 1 IPPool (pool-a): disableBGPExport applies and no ",
+			"BGPFilter accepts them, but pod traffic between nodes needs BGP; set disableBGPExport: false, or ",
+			"vxlanMode: Always with ipipMode: Never",
 		]),
 		"details": {"family": "IPv4", "ipPools": ["pool-a"]},
 		"objects": [{"kind": "IPPool", "name": "pool-a", "fields": ["spec.disableBGPExport"]}],
@@ -336,8 +377,8 @@ test_fail_many_pools_are_not_exported if {
 	violation.size == 5
 	violation.msg == concat("", [
 		"no IPv4 routes to the pods of 5 IPPools (pool-a, pool-b, pool-c and 2 more): ",
-		"disableBGPExport is true, but pod traffic between nodes needs BGP; set disableBGPExport: ",
-		"false, or vxlanMode: Always with ipipMode: Never",
+		"disableBGPExport applies and no BGPFilter accepts them, but pod traffic between nodes needs BGP; ",
+		"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
 	])
 	count(violation.objects) == 5
 }

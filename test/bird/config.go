@@ -32,7 +32,7 @@ func (n *Node) Config(f calico.Family) (string, error) {
 	}
 	line("}")
 	n.writeRoutes(line, settings, f)
-	n.writeExports(line, settings, f)
+	n.writeExports(line, settings)
 	line("router id %s;", n.RouterID)
 	switch {
 	case settings.Listen != "" && n.ListenPort != 0:
@@ -92,8 +92,11 @@ func (n *Node) writeRoutes(line func(string, ...any), settings *Settings, f cali
 }
 
 // writeExports writes what bird_ipam.cfg has.
-func (n *Node) writeExports(line func(string, ...any), settings *Settings, f calico.Family) {
+func (n *Node) writeExports(line func(string, ...any), settings *Settings) {
 	line("function export_to_peers() {")
+	for _, cidr := range settings.Unexported {
+		line("  if ( net ~ %s ) then { reject; }", cidr)
+	}
 	line("  apply_communities();")
 	line("  own_blocks();")
 	for _, cidr := range settings.advertised() {
@@ -104,7 +107,9 @@ func (n *Node) writeExports(line func(string, ...any), settings *Settings, f cal
 			line("  if ( net ~ %s ) then { accept; }", cidr)
 		}
 	}
-	line("  if ( net ~ %s ) then { accept; }", podNetworks[f])
+	for _, cidr := range settings.Exported {
+		line("  if ( net ~ %s ) then { accept; }", cidr)
+	}
 	line("}")
 	line("filter kernel_routes {")
 	for _, cidr := range settings.Ranges {

@@ -25,6 +25,9 @@ type Settings struct {
 	// that route reflectors pass on.
 	Ranges, Reflected []string
 	Excluded          bool
+	// Unexported are the CIDRs of the IPPools with disableBGPExport, Exported those of the others. Without IPPools, the
+	// networks of pods are exported.
+	Unexported, Exported []string
 	// Gateways are the static routes to peers with a reachableBy.
 	Gateways []string
 	// Ignored are the ignoredInterfaces.
@@ -62,6 +65,7 @@ func settingsOf(s *state.Snapshot, node *calico.Node, f calico.Family) (*Setting
 	}
 	out.addAdvertisements(s, node, spec, f)
 	out.addRanges(spec, f)
+	out.addPools(s, f)
 	out.Excluded = node.Labels["node.kubernetes.io/exclude-from-external-load-balancers"] == "true"
 	out.addGateways(s, f)
 	for _, v := range items(spec["ignoredInterfaces"]) {
@@ -179,6 +183,20 @@ func (o *Settings) addRanges(spec map[string]any, f calico.Family) {
 		if field != "serviceClusterIPs" {
 			o.Reflected = append(o.Reflected, only(all, f)...)
 		}
+	}
+}
+
+// addPools adds the CIDRs of IPPools.
+func (o *Settings) addPools(s *state.Snapshot, f calico.Family) {
+	for _, p := range s.IPPools() {
+		if p.Spec["disableBGPExport"] == true {
+			o.Unexported = append(o.Unexported, only([]string{text(p.Spec, "cidr")}, f)...)
+		} else {
+			o.Exported = append(o.Exported, only([]string{text(p.Spec, "cidr")}, f)...)
+		}
+	}
+	if len(s.IPPools()) == 0 {
+		o.Exported = []string{podNetworks[f].String()}
 	}
 }
 

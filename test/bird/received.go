@@ -26,13 +26,15 @@ type Route struct {
 	// Dropping reports that BIRD drops packets over the next hop. It is nil in a prediction that leaves it
 	// open, and for a router.
 	Dropping *bool
+	// Programmed reports that BIRD exports a route to the prefix to the kernel. It is nil for a router.
+	Programmed *bool
 }
 
 // fits reports whether a route is as a prediction says.
 func (r *Route) fits(p *Route) bool {
 	return r.Prefix == p.Prefix && r.Sender == p.Sender && (!p.NextHop.IsValid() || r.NextHop == p.NextHop) &&
 		slices.EqualFunc(r.Path, p.Path, func(a, b uint32) bool { return a == b || b == 0 }) && slices.Equal(r.Communities, p.Communities) &&
-		(p.Dropping == nil || *r.Dropping == *p.Dropping)
+		(p.Dropping == nil || *r.Dropping == *p.Dropping) && (p.Programmed == nil || *r.Programmed == *p.Programmed)
 }
 
 // extends reports whether a route has all AS numbers of a prediction from the same session, and more. Predictions leave such
@@ -58,11 +60,17 @@ func (r *Route) String() string {
 	if r.Dropping != nil {
 		text += fmt.Sprintf(", dropping packets %v", *r.Dropping)
 	}
+	if r.Programmed != nil {
+		text += fmt.Sprintf(", programmed %v", *r.Programmed)
+	}
 	return text
 }
 
 // askAttributes is the command for the routes that BIRD learned by BGP, with their attributes.
 const askAttributes = "show route all where source = RTS_BGP"
+
+// askProgrammed is the command for the routes that BIRD learned by BGP and exports to the kernel.
+const askProgrammed = "show route export kernel1 where source = RTS_BGP"
 
 // parseRoutes returns the routes in the answer to askAttributes. senders are the nodes at the other end, by protocol.
 func parseRoutes(lines []string, senders map[string]string) ([]Route, error) {
@@ -125,8 +133,32 @@ func (c *Cluster) Received(ctx context.Context) (map[Speaker][]Route, error) {
 		if out[d.speaker], err = parseRoutes(lines, c.node(d.speaker.Node).senders()); err != nil {
 			return nil, d.failed(err)
 		}
+		if err := d.addProgrammed(ctx, c.node(d.speaker.Node), out[d.speaker]); err != nil {
+			return nil, d.failed(err)
+		}
 	}
 	return out, nil
+}
+
+// addProgrammed sets Programmed of the routes of a node.
+func (d *daemon) addProgrammed(ctx context.Context, n *Node, list []Route) error {
+	if n.Router != nil {
+		return nil
+	}
+	lines, err := ask(ctx, d.socket, askProgrammed)
+	if err != nil {
+		return err
+	}
+	programmed := map[netip.Prefix]bool{}
+	for _, line := range lines {
+		if prefix, err := netip.ParsePrefix(strings.Fields(line + " -")[0]); err == nil {
+			programmed[prefix] = true
+		}
+	}
+	for i := range list {
+		list[i].Programmed = new(programmed[list[i].Prefix])
+	}
+	return nil
 }
 
 // senders returns the nodes at the other end of sessions, by protocol.
@@ -313,7 +345,7 @@ func (e *expectation) routes(table *topology.RouteTable, f calico.Family, receiv
 				if sender != receiver && (sender == origin) == (g.From.Kind == topology.FromOrigin) {
 					r := e.route(g, f, block, origin, sender)
 					if e.byName[receiver].Router != nil {
-						r.Dropping = nil
+						r.Dropping, r.Programmed = nil, nil
 					}
 					out = append(out, r)
 				}
@@ -324,7 +356,7 @@ func (e *expectation) routes(table *topology.RouteTable, f calico.Family, receiv
 }
 
 func (e *expectation) route(g *topology.RouteGroup, f calico.Family, block netip.Prefix, origin, sender string) Route {
-	r := Route{Prefix: block, Sender: sender, Communities: slices.Sorted(slices.Values(g.Communities))}
+	r := Route{Prefix: block, Sender: sender, Communities: slices.Sorted(slices.Values(g.Communities)), Programmed: new(g.ServiceRange == "")}
 	for _, asn := range g.ASPath {
 		if asn == nil {
 			r.Path = append(r.Path, 0)
@@ -356,6 +388,18 @@ func inRanges(list []topology.PrefixRange, block netip.Prefix) bool {
 	})
 }
 
+// in reports whether the prefix is in one of some networks.
+func (r *Route) in(networks [2]netip.Prefix) bool {
+	return slices.ContainsFunc(networks[:], func(p netip.Prefix) bool { return p.Contains(r.Prefix.Addr()) })
+}
+
+// compares reports whether a route must be predicted: those of nodes to ranges are in Learned. A rule that accepts all routes
+// also lets the networks of the link out.
+func (e *Expectation) compares(r *Route) bool {
+	_, learned := e.Learned[r.Prefix]
+	return !learned && (r.in(podNetworks) || e.Services != nil && !r.in(linkNetworks))
+}
+
 // Differences returns what differs between the predicted routes of a speaker and those that its BIRD has, one a line.
 func (e *Expectation) Differences(seen []Route) []string {
 	var out []string
@@ -374,23 +418,16 @@ func (e *Expectation) Differences(seen []Route) []string {
 		}
 	}
 	services := slices.Clone(e.Services)
-	in := func(networks [2]netip.Prefix, r *Route) bool {
-		return slices.ContainsFunc(networks[:], func(p netip.Prefix) bool { return p.Contains(r.Prefix.Addr()) })
-	}
 	for i := range seen {
 		r := &seen[i]
 		if k := slices.IndexFunc(services, func(p Route) bool { return p.Prefix == r.Prefix && p.Sender == r.Sender }); k >= 0 {
 			services = slices.Delete(services, k, k+1)
 			continue
 		}
-		if !in(podNetworks, r) {
-			// A rule that accepts all routes also lets the networks of the link out.
-			if e.Services != nil && !in(linkNetworks, r) {
-				out = append(out, "there and not predicted: "+r.String())
-			}
+		if !e.compares(r) {
 			continue
 		}
-		if !slices.ContainsFunc(e.Routes, func(p Route) bool { return r.fits(&p) || r.extends(&p) }) && !e.comesBack(r) {
+		if !r.in(podNetworks) || !slices.ContainsFunc(e.Routes, func(p Route) bool { return r.fits(&p) || r.extends(&p) }) && !e.comesBack(r) {
 			out = append(out, "there and not predicted: "+r.String())
 		}
 	}

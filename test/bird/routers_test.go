@@ -40,6 +40,9 @@ func TestRouters(t *testing.T) {
 		return object{kind: calico.KindBGPFilter, name: "f", spec: spec{"exportV4": rules}}
 	}
 	filters := spec{"filters": []any{"f"}}
+	unexported := func(name, cidr string) object {
+		return object{kind: calico.KindIPPool, name: name, spec: spec{"cidr": cidr, "ipipMode": "Never", "vxlanMode": "Never", "disableBGPExport": true}}
+	}
 	tests := map[string][]object{
 		"a router of all nodes": objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", nil)),
 		"a route reflector with a router": objects(configuration(services), toReflectors(), router("tor", "has(reflector)", "10.192.9.9", nil),
@@ -72,6 +75,16 @@ func TestRouters(t *testing.T) {
 			node(3, excluded), configuration(spec{"nodeToNodeMeshEnabled": false, "serviceClusterIPs": ranges("10.192.0.0/29")})),
 		"a range around the network of the nodes":  objects(nodes(1, 3), configuration(spec{"serviceClusterIPs": ranges("10.0.0.0/8")})),
 		"a range that is the network of the nodes": objects(nodes(1, 3), configuration(spec{"serviceClusterIPs": ranges("10.192.0.0/16")})),
+		"a range that contains the pods of some nodes": objects(nodes(1, 4), router("tor", "all()", "10.192.9.9", nil),
+			configuration(spec{"serviceClusterIPs": ranges("10.244.2.0/23")})),
+		"an external range around all pods": objects(nodes(1, 2, excluded), node(3), configuration(spec{"serviceExternalIPs": ranges("10.244.0.0/15")})),
+		"an IPPool without export, with pods that a filter accepts": objects(noMesh(), node(1, reflector, clusterID("244.0.0.1")), nodes(2, 4),
+			between("to-reflectors", "all()", "has(reflector)", filters), router("tor", "all()", "10.192.9.9", nil),
+			unexported("outer", "10.244.0.0/15"), filter(spec{"action": "Accept", "matchOperator": "In", "cidr": "10.244.2.0/23"})),
+		"an IPPool without export, with pods that a filter for a router accepts": objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", filters),
+			unexported("outer", "10.244.0.0/15"), filter(spec{"action": "Accept"})),
+		"an IPPool without export inside another":        objects(nodes(1, 4), router("tor", "all()", "10.192.9.9", nil), unexported("inner", "10.244.2.0/23")),
+		"an IPPool without export that contains another": objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", nil), unexported("outer", "10.244.0.0/15")),
 		"racks with an AS number each, and a router that learns their next hops": objects(noMesh(),
 			node(1, label("rack", "a"), asNumber(65001)), node(2, label("rack", "b"), asNumber(65002)),
 			between("ab", "rack == 'a'", "rack == 'b'"), router("tor", "rack == 'b'", "10.192.9.9", spec{"nextHopMode": "Keep"})),

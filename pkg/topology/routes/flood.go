@@ -241,7 +241,8 @@ func (f *flood) hand(r *route, v *Vertex) {
 
 // send changes next, a copy of r, to r as a node sends it over a session, and reports
 // whether the node does. asn is the node's AS number on the session, policy the number of
-// its policy. passes reports whether the node exports a route that no term accepts.
+// its policy. passes reports whether the node exports a route that no term accepts, unless
+// Destination.Disabled.
 func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, passes bool) bool {
 	if f.observed.communities && r.learned != locally && r.confined(internal) {
 		f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByCommunity})
@@ -252,6 +253,7 @@ func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, pass
 		next.learned, next.clusters = byEBGP, nil
 		next.prepend(asn, f.observed.kept)
 	}
+	passes = passes && !f.destination.Disabled
 	if !f.observed.any && !passes {
 		return false
 	}

@@ -13,6 +13,8 @@ type Destination struct {
 	// Communities are those that nodes add to routes that no term of an export policy
 	// accepts, by Vertex.Adds. Lists at the end may be absent if they are empty.
 	Communities [][]Community
+	// Disabled reports that nodes export only routes that a term of an export policy accepts.
+	Disabled bool
 	// Tunnelled reports that nodes send packets to the prefixes through a tunnel to the next hop. A
 	// router that sets its own address as next hop does not unpack them; see WithASPaths.
 	Tunnelled bool
@@ -20,7 +22,7 @@ type Destination struct {
 
 // equal reports whether policies treat the routes to two destinations alike.
 func (d *Destination) equal(e *Destination) bool {
-	return d.Tunnelled == e.Tunnelled && slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool { return a.Import.equal(b.Import) && a.Export.equal(b.Export) }) &&
+	return d.Disabled == e.Disabled && d.Tunnelled == e.Tunnelled && slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool { return a.Import.equal(b.Import) && a.Export.equal(b.Export) }) &&
 		slices.EqualFunc(d.Communities, e.Communities, slices.Equal[[]Community])
 }
 

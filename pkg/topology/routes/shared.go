@@ -15,8 +15,6 @@ type Shared struct {
 	// that no term of an export policy accepts. It is nil if all nodes with sessions with external
 	// peers originate a route: no session then carries one of another node.
 	Passes []bool
-	// Rejected reports that nodes export only routes that a term accepts.
-	Rejected bool
 }
 
 // Sent is whether a session with an external peer carries a route: that of a node that
@@ -46,9 +44,9 @@ func Advertise(ctx context.Context, g *Graph, s *Shared) ([][]Sent, error) {
 		list := g.Vertices[v].externalIn(WithTransit)
 		out[v] = make([]Sent, len(list))
 		for i := range list {
-			out[v][i].Own = s.Origins[v] && f.sends(f.own(int32(v)), &list[i], !s.Rejected)
+			out[v][i].Own = s.Origins[v] && f.sends(f.own(int32(v)), &list[i], true)
 			out[v][i].Learned = slices.ContainsFunc(f.routes[v], func(r route) bool {
-				return r.exported(list[i].Internal, list[i].Client, list[i].ASN, g.Vertices[v].Cluster) && f.sends(&r, &list[i], !s.Rejected && s.Passes[v])
+				return r.exported(list[i].Internal, list[i].Client, list[i].ASN, g.Vertices[v].Cluster) && f.sends(&r, &list[i], s.Passes[v])
 			})
 		}
 	}
@@ -72,5 +70,5 @@ func (f *flood) sends(r *route, x *ExternalSession, passes bool) bool {
 
 // passes reports whether some nodes of its vertex export a route that no term accepts.
 func (f *flood) passes(r *route) bool {
-	return f.shared == nil || !f.shared.Rejected && (f.shared.Origins[r.at] || f.shared.Passes[r.at])
+	return f.shared == nil || f.shared.Origins[r.at] || f.shared.Passes[r.at]
 }

@@ -83,7 +83,7 @@ func TestAdvertise(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			g := tc.network.graph()
-			s := &Shared{Destination: Destination{Policies: tc.policies}, Rejected: tc.rejected}
+			s := &Shared{Destination: Destination{Policies: tc.policies, Disabled: tc.rejected}}
 			for i, one := range tc.network.speakers {
 				s.Origins = append(s.Origins, tc.origins[one.name])
 				if tc.passes != nil {
