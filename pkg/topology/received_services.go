@@ -185,5 +185,8 @@ func (w *tabulation) serviceTable(list []*followedService) ([]RouteGroup, []Drop
 		rows.addRoutes(out, i, f.Received)
 		rows.addDropped(out, i, f.Dropped)
 	}
+	for i := range out.Routes { // Nodes program no routes to Services: kube-proxy translates the addresses.
+		out.Routes[i].ServiceRange = ""
+	}
 	return out.Routes, out.Dropped
 }
