@@ -178,14 +178,19 @@ func (t *Topology) ChangedBGPPeers(before *Topology) []string {
 	case sameMap(from, t.peersSince.of):
 		return t.peersSince.changed
 	}
+	return ChangedNames(from, to)
+}
+
+// ChangedNames returns the names of which two maps have different values, or only one map has a value, in any order. O(names).
+func ChangedNames[T comparable](from, to map[string]T) []string {
 	var out []string
-	for name, part := range to {
-		if from[name] != part {
+	for name, value := range to {
+		if was, ok := from[name]; !ok || was != value {
 			out = append(out, name)
 		}
 	}
 	for name := range from {
-		if to[name] == nil {
+		if _, ok := to[name]; !ok {
 			out = append(out, name)
 		}
 	}

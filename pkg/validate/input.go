@@ -98,18 +98,7 @@ func parts[T any](objects, old map[string]*T) func(known ast.Object) ast.Value {
 		if known == nil {
 			known, old = ast.NewObject(), nil
 		}
-		var changed []string
-		for name, o := range objects {
-			if old[name] != o {
-				changed = append(changed, name)
-			}
-		}
-		for name := range old {
-			if objects[name] == nil {
-				changed = append(changed, name)
-			}
-		}
-		return each(objects, changed, known)
+		return each(objects, topology.ChangedNames(old, objects), known)
 	}
 }
 
