@@ -160,10 +160,13 @@ func (n *Node) SameStatus(m *Node) bool {
 	return slices.Equal(n.Others, m.Others) && n.InternalIP == m.InternalIP && n.Listed == m.Listed
 }
 
-func (n *Node) equal(m *Node) bool {
+func (n *Node) equal(m *Node) bool { return maps.Equal(n.Labels, m.Labels) && n.SameButLabels(m) }
+
+// SameButLabels reports whether m and n are equal in all that decides BGP besides labels.
+func (n *Node) SameButLabels(m *Node) bool {
 	return n.Name == m.Name && n.Address == m.Address && n.ClusterID == m.ClusterID && n.NotReady == m.NotReady && n.DeletionTimestamp == m.DeletionTimestamp &&
 		(n.ASNumber == nil) == (m.ASNumber == nil) && (n.ASNumber == nil || *n.ASNumber == *m.ASNumber) &&
-		maps.Equal(n.Labels, m.Labels) && n.SameStatus(m) && slices.Equal(n.problems, m.problems) && slices.Equal(n.rejected, m.rejected)
+		n.SameStatus(m) && slices.Equal(n.problems, m.problems) && slices.Equal(n.rejected, m.rejected)
 }
 
 func (n *Node) manifest() map[string]any {

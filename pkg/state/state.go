@@ -321,12 +321,15 @@ func (s *Snapshot) ReadAll(kind calico.Kind) bool {
 // BGP, and have the same unread objects and the same objects that Typha drops. Only observations, which are CalicoNodeStatuses, can
 // then differ. Snapshots that do not share these lists may contain equal objects too. O(unread
 // objects).
-func SameConfiguration(a, b *Snapshot) bool {
+func SameConfiguration(a, b *Snapshot) bool { return SameConfigurationBut(a, b, "") }
+
+// SameConfigurationBut is SameConfiguration without the objects of one kind, which may differ.
+func SameConfigurationBut(a, b *Snapshot, kind calico.Kind) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
 	for i, info := range calico.Kinds() {
-		if !info.Observation && (!a.lists[i].Same(b.lists[i]) || a.known[i] != b.known[i]) {
+		if !info.Observation && info.Kind != kind && (!a.lists[i].Same(b.lists[i]) || a.known[i] != b.known[i]) {
 			return false
 		}
 	}

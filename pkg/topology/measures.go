@@ -147,8 +147,11 @@ func (s clientsOf) nodes(t *Topology) func(int) bool {
 }
 
 func (s nodesOf) gained(now, before *Topology) Gain {
-	is, was := s.members(now), s.members(before)
 	out := Gain{Sample: []string{}}
+	if now.hasSetsOf(before) {
+		return out
+	}
+	is, was := s.members(now), s.members(before)
 	number := now.numberIn(before)
 	for i := range now.index.Nodes {
 		if !is(i) {
@@ -160,6 +163,9 @@ func (s nodesOf) gained(now, before *Topology) Gain {
 	}
 	return out
 }
+
+// hasSetsOf reports whether Compute has found that the sets of two topologies are the same, because all that they are made of is.
+func (t *Topology) hasSetsOf(before *Topology) bool { return t.summary == before.summary }
 
 // add counts a node that a set has gained. had reports whether it had an address before.
 func (g *Gain) add(t *Topology, i int, had bool) {
@@ -267,6 +273,9 @@ type pairsWithoutRoute struct {
 // with the same vertices now and before are counted together. A pair with a node that
 // did not exist or had no address in the family before joined.
 func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
+	if t.hasSetsOf(before) {
+		return Gain{Sample: []string{}}
+	}
 	now, old := t.routings[p.family], before.routings[p.family]
 	is, was := now.results[now.named(p.reading)], old.results[old.named(p.reading)]
 	type kind struct{ is, was int } // vertices; was is -1 for none

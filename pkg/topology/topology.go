@@ -71,7 +71,8 @@ func (t *Topology) Equivalent(before *Topology) bool {
 // ctx is done.
 //
 // Without before, the cost is O(nodes x labels in selectors). With before, it grows
-// with the objects that changed; a change of CalicoNodeStatuses costs nothing. If
+// with the objects that changed; a change of CalicoNodeStatuses costs nothing, and one of labels of
+// Nodes that nothing reads O(nodes) with a very small constant. If
 // sessions change, it is O(nodes) with a very small constant and O(BGPPeers x classes of
 // nodes). See the package comment for the steps.
 func Compute(ctx context.Context, s *state.Snapshot, before *Topology, transit ...*TransitPeers) (*Topology, error) {
@@ -84,29 +85,36 @@ func Compute(ctx context.Context, s *state.Snapshot, before *Topology, transit .
 		t.snapshot = s
 		return &t, nil
 	}
-	t := &Topology{snapshot: s, transit: transit}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("computing the topology: %w", err)
+	}
+	index := indexOf(s, before)
+	if same && index.Same(before.index) && state.SameConfigurationBut(before.snapshot, s, calico.KindNode) {
+		t := *before
+		t.snapshot, t.index = s, index
+		return &t, nil
+	}
+	t := &Topology{snapshot: s, transit: transit, index: index}
 	if err := t.compute(ctx, before); err != nil {
 		return nil, fmt.Errorf("computing the topology: %w", err)
 	}
 	return t, nil
 }
 
-// compute sets all fields of t. Only t.snapshot is set before.
-func (t *Topology) compute(ctx context.Context, before *Topology) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s := t.snapshot
+// indexOf returns the index of the nodes of s. before may be nil.
+func indexOf(s *state.Snapshot, before *Topology) *nodes.Index {
 	var old *nodes.Index
 	if before != nil {
 		old = before.index
 	}
-	if old != nil && slices.Equal(old.Nodes, s.Nodes()) {
-		t.index = old
-	} else {
-		t.index = nodes.New(s.Nodes(), old, selectorsOf(s))
-	}
-	t.index.Reserve(len(s.BGPPeers()))
+	index := nodes.New(s.Nodes(), old, selectorsOf(s))
+	index.Reserve(len(s.BGPPeers()))
+	return index
+}
+
+// compute sets all fields of t but the snapshot, the index and the lists of transit peers, which are set before.
+func (t *Topology) compute(ctx context.Context, before *Topology) error {
+	s := t.snapshot
 	var sessionsBefore *sessions.Sessions
 	if before != nil {
 		sessionsBefore = before.sessions

@@ -190,6 +190,37 @@ func TestWhatDoesNotChangeIsShared(t *testing.T) {
 	}
 }
 
+func TestALabelThatNothingReadsComputesNothing(t *testing.T) {
+	labelled := func(labels ...calicotest.Tweak) calico.Object {
+		return calicotest.Node(t, "n", append(labels, calicotest.BGP("ipv4Address", "10.2.0.1/16"))...)
+	}
+	s := state.New(append(makeNodes(t, 5), labelled(calicotest.Label("owner", "a")),
+		calicotest.Object(t, "BGPConfiguration", "default", map[string]any{"serviceClusterIPs": []any{map[string]any{"cidr": "10.96.0.0/12"}}}),
+		calicotest.Object(t, "BGPPeer", "a", map[string]any{"nodeSelector": "has(rack)", "peerSelector": "all()"}))...)
+	before := compute(t, s, nil)
+	for name, c := range map[string]struct {
+		after calico.Object
+		reads bool
+	}{
+		"another value":  {labelled(calicotest.Label("owner", "b")), false},
+		"without it":     {labelled(), false},
+		"of a selector":  {labelled(calicotest.Label("owner", "a"), calicotest.Label("rack", "a")), true},
+		"of zones":       {labelled(calicotest.Label("owner", "a"), calicotest.Label("topology.kubernetes.io/zone", "a")), true},
+		"of Services":    {labelled(calicotest.Label("owner", "a"), calicotest.Label("node.kubernetes.io/exclude-from-external-load-balancers", "")), true},
+		"and an address": {calicotest.Node(t, "n", calicotest.BGP("ipv4Address", "10.2.0.9/16")), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			after := compute(t, s.Apply(state.Change{After: c.after}), before)
+			if computed := after.sessions != before.sessions || after.summary != before.summary; computed != c.reads {
+				t.Errorf("computed: %v, want %v", computed, c.reads)
+			}
+			if after.index.Nodes[slices.IndexFunc(after.index.Nodes, func(n *calico.Node) bool { return n.Name == "n" })] != c.after {
+				t.Error("the index has the old node")
+			}
+		})
+	}
+}
+
 func TestBGPPeersThatReachReflectors(t *testing.T) {
 	objects := append(makeNodes(t, 3),
 		calicotest.Node(t, "rr", calicotest.BGP("ipv4Address", "10.2.0.1/16"), calicotest.BGP("routeReflectorClusterID", "244.0.0.1"), calicotest.Label("rr", "")),

@@ -42,6 +42,8 @@ type Index struct {
 	// numbers of its nodes are others. changed are the labels in read that differ between the two.
 	token, origin *token
 	changed       map[string]bool
+	// relabelled reports that the nodes differ from those of origin only in labels that are not in read.
+	relabelled bool
 	none          *bitset.BitSet
 }
 
@@ -141,6 +143,8 @@ func (ix *Index) edited(nodes []*calico.Node, e *edit, keep func(selector string
 	if out.Zones = out.columns[corev1.LabelTopologyZone]; out.Zones == nil {
 		out.Zones = out.column(corev1.LabelTopologyZone)
 	}
+	out.relabelled = out.origin != nil && len(out.changed) == 0 && out.Zones == ix.Zones &&
+		slices.EqualFunc(ix.Nodes[e.at:e.at+e.removed], nodes[e.at:e.at+e.added], (*calico.Node).SameButLabels)
 	return out
 }
 
@@ -247,6 +251,12 @@ func (ix *Index) add(text string, s selection) {
 // decides or describes sessions and routes, except the nodes that selectors match. O(1).
 func (ix *Index) SameSessions(old *Index) bool {
 	return ix == old || ix.BGP == old.BGP && ix.identity == old.identity && ix.addresses == old.addresses && ix.others == old.others && ix.NotReady == old.NotReady && ix.Zones == old.Zones
+}
+
+// Same reports whether the nodes of two indexes are equal in everything but labels that no selector reads, whose zones are the same. For
+// an index that was not edited from old, it may return false although they are. O(1).
+func (ix *Index) Same(old *Index) bool {
+	return ix == old || ix.relabelled && ix.origin == old.token
 }
 
 // Len implements calico.Universe: it returns the number of nodes.
