@@ -18,10 +18,10 @@ func TestChangesAreEvaluatedOnceForTheNewestSnapshot(t *testing.T) {
 	nodes := s.handler(calico.KindNode)
 	change := func(from, to int) {
 		for i := from; i < to; i++ {
-			nodes.OnUpdate(nil, node("a", label("rack", fmt.Sprint(i))))
+			nodes.OnUpdate(nil, storedNode("a", label("rack", fmt.Sprint(i))))
 		}
 	}
-	nodes.OnAdd(node("a"), true)
+	nodes.OnAdd(storedNode("a"), true)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -407,8 +407,6 @@ func (s *Store) handler(kind calico.Kind) toolscache.ResourceEventHandler {
 func (s *Store) handlerOf(to *contents, kind calico.Kind) toolscache.ResourceEventHandler {
 	put := func(object any) {
 		switch o := object.(type) {
-		case *corev1.Node:
-			s.put(to, calico.ID{Kind: kind, Name: o.Name}, calico.NodeFromCore(o), nil)
 		case *corev1.Secret:
 			s.put(to, calico.ID{Kind: kind, Name: o.Name}, calico.SecretFromCore(o), nil)
 		case *stored:

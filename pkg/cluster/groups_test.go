@@ -29,7 +29,7 @@ func inBoth(s *state.Snapshot) string {
 func TestTheStoreFollowsTheGroupThatCalicoReads(t *testing.T) {
 	s := syncedStore(calico.KindNode, calico.KindBGPPeer)
 	s.setGroup(groups[0])
-	s.handler(calico.KindNode).OnAdd(node("a"), true)
+	s.handler(calico.KindNode).OnAdd(storedNode("a"), true)
 	s.handler(calico.KindBGPPeer).OnAdd(peer(t, "p", 1), true)
 	check := func(when, want string) *state.Snapshot {
 		t.Helper()
@@ -53,7 +53,7 @@ func TestTheStoreFollowsTheGroupThatCalicoReads(t *testing.T) {
 		t.Error("settled before the objects are read")
 	}
 	s.synced(feed)
-	s.handler(calico.KindNode).OnAdd(node("b"), false)
+	s.handler(calico.KindNode).OnAdd(storedNode("b"), false)
 	s.handler(calico.KindBGPPeer).OnAdd(peer(t, "stale", 2), false)
 	both := check("both", "crd.projectcalico.org/v1: a b p1 stale2; projectcalico.org/v3: a b p1")
 	if snapshot(t, s) != both || both.Stale(calico.APIVersionV1) {
@@ -67,7 +67,7 @@ func TestTheStoreFollowsTheGroupThatCalicoReads(t *testing.T) {
 		t.Error("settled on another group")
 	}
 	s.handlerOf(v1, calico.KindBGPPeer).OnAdd(peer(t, "late", 4), false)
-	s.handlerOf(v1, calico.KindNode).OnDelete(node("b")) // Its informer goes on.
+	s.handlerOf(v1, calico.KindNode).OnDelete(storedNode("b")) // Its informer goes on.
 	live := check("v3", "projectcalico.org/v3: a p1 q3")
 	if !live.Stale(calico.APIVersionV1) || live.Stale(calico.APIVersionV3) {
 		t.Error("the objects of v1 do not count as stale")

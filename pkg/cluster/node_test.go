@@ -47,13 +47,7 @@ func TestOnlyWhatBGPNeedsOfANodeIsAChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := syncedStore(calico.KindNode)
 			h := s.handler(calico.KindNode)
-			told := func(tweaks ...func(*corev1.Node)) *corev1.Node {
-				kept, err := s.transform(node("a", tweaks...))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return kept.(*corev1.Node)
-			}
+			told := func(tweaks ...func(*corev1.Node)) *stored { return s.storedNode(node("a", tweaks...)) }
 			first := told(at(corev1.ConditionTrue, 1))
 			h.OnAdd(first, true)
 			before := snapshot(t, s)

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -17,24 +18,36 @@ import (
 // have been read.
 func (f *Follower) Reference(ctx context.Context, kind calico.Kind, name string) (corev1.ObjectReference, bool) {
 	// The cache would wait until the objects of the kind have been read.
-	if feed := f.store.feed(kind); feed == nil || !feed.isSynced() {
+	feed := f.store.feed(kind)
+	if feed == nil || !feed.isSynced() {
 		return corev1.ObjectReference{}, false
 	}
-	ref := corev1.ObjectReference{Kind: string(kind), Name: name, APIVersion: "v1"}
-	var object client.Object = &corev1.Node{}
-	if kind != calico.KindNode {
-		found := f.found.Load()
-		if !slices.Contains(found.kinds, kind) {
-			return corev1.ObjectReference{}, false
-		}
-		ref.APIVersion = found.group.String()
-		u := &unstructured.Unstructured{}
-		u.SetGroupVersionKind(found.group.WithKind(string(kind)))
-		object = u
-	}
 	// An object that is not in the cache is deleted and has no UID.
+	if kind == calico.KindNode {
+		return corev1.ObjectReference{Kind: string(kind), Name: name, APIVersion: "v1", UID: feed.uid(name)}, true
+	}
+	found := f.found.Load()
+	if !slices.Contains(found.kinds, kind) {
+		return corev1.ObjectReference{}, false
+	}
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(found.group.WithKind(string(kind)))
+	ref := corev1.ObjectReference{Kind: string(kind), Name: name, APIVersion: found.group.String()}
 	if err := f.cached.Get(ctx, client.ObjectKey{Name: name}, object); err == nil {
 		ref.UID = object.GetUID()
 	}
 	return ref, true
+}
+
+// uid returns the UID of an object that is stored decoded, "" if it does not exist.
+func (f *feed) uid(name string) types.UID {
+	informer := f.informer.Load()
+	if informer == nil {
+		return ""
+	}
+	object, _, err := (*informer).GetStore().GetByKey(name)
+	if o, ok := object.(*stored); ok && err == nil {
+		return o.uid
+	}
+	return ""
 }

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -30,9 +31,6 @@ func (u uids) Get(_ context.Context, key client.ObjectKey, o client.Object, _ ..
 }
 
 func kindName(o client.Object) string {
-	if _, ok := o.(*corev1.Node); ok {
-		return "v1 Node"
-	}
 	gvk := o.GetObjectKind().GroupVersionKind()
 	return gvk.GroupVersion().String() + " " + gvk.Kind
 }
@@ -41,8 +39,13 @@ func TestReference(t *testing.T) {
 	store := syncedStore(calico.KindNode, calico.KindBGPPeer, calico.KindSecret)
 	store.follow([]calico.Kind{calico.KindIPPool}) // The objects are not read yet.
 	f := &Follower{store: store, log: logr.Discard(), cached: uids{known: map[string]types.UID{
-		"v1 Node a": "uid-a", "projectcalico.org/v3 BGPPeer p": "uid-p", "projectcalico.org/v3 IPPool i": "uid-i",
+		"projectcalico.org/v3 BGPPeer p": "uid-p", "projectcalico.org/v3 IPPool i": "uid-i",
 	}}}
+	nodes := toolscache.NewSharedIndexInformer(&toolscache.ListWatch{}, &corev1.Node{}, 0, nil)
+	if err := nodes.GetStore().Add(storedNode("a", func(n *corev1.Node) { n.UID = "uid-a" })); err != nil {
+		t.Fatal(err)
+	}
+	store.feed(calico.KindNode).informer.Store(&nodes)
 	f.found.Store(&served{group: schema.GroupVersion{Group: calico.GroupV3, Version: "v3"}, kinds: []calico.Kind{calico.KindBGPPeer, calico.KindIPPool}})
 	for name, test := range map[string]struct {
 		kind calico.Kind

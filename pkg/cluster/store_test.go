@@ -38,6 +38,11 @@ func node(name string, tweaks ...func(*corev1.Node)) *corev1.Node {
 	return n
 }
 
+// storedNode returns a Node in the form that an informer stores.
+func storedNode(name string, tweaks ...func(*corev1.Node)) *stored {
+	return NewStore(logr.Discard()).storedNode(node(name, tweaks...))
+}
+
 func label(key, value string) func(*corev1.Node) {
 	return func(n *corev1.Node) { n.Labels[key] = value }
 }
@@ -79,12 +84,12 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 		want   string
 	}{
 		"an object is added": {
-			func(nodes, _ toolscache.ResourceEventHandler) { nodes.OnAdd(node("b"), false) },
+			func(nodes, _ toolscache.ResourceEventHandler) { nodes.OnAdd(storedNode("b"), false) },
 			"a b p1",
 		},
 		"an object is changed": {
 			func(nodes, _ toolscache.ResourceEventHandler) {
-				nodes.OnUpdate(node("a"), node("a", label("rack", "7")))
+				nodes.OnUpdate(storedNode("a"), storedNode("a", label("rack", "7")))
 			},
 			"a7 p1",
 		},
@@ -100,8 +105,8 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 		},
 		"an object comes and goes between two snapshots": {
 			func(nodes, _ toolscache.ResourceEventHandler) {
-				nodes.OnAdd(node("b"), false)
-				nodes.OnDelete(node("b"))
+				nodes.OnAdd(storedNode("b"), false)
+				nodes.OnDelete(storedNode("b"))
 			},
 			"a p1",
 		},
@@ -123,7 +128,7 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := syncedStore(calico.KindNode, calico.KindBGPPeer)
 			nodes, peers := s.handler(calico.KindNode), s.handler(calico.KindBGPPeer)
-			nodes.OnAdd(node("a"), true)
+			nodes.OnAdd(storedNode("a"), true)
 			peers.OnAdd(peer(t, "p", 1), true)
 			before := snapshot(t, s)
 			test.events(nodes, peers)
@@ -140,7 +145,7 @@ func TestSnapshotFollowsEvents(t *testing.T) {
 func TestBulkAndSingleStepsAgree(t *testing.T) {
 	bulk, single := syncedStore(calico.KindNode), syncedStore(calico.KindNode)
 	for i := range 4 * bulkFrom {
-		n := node(fmt.Sprintf("n%03d", i*7%(2*bulkFrom)), label("rack", fmt.Sprint(i)))
+		n := storedNode(fmt.Sprintf("n%03d", i*7%(2*bulkFrom)), label("rack", fmt.Sprint(i)))
 		for _, s := range []*Store{bulk, single} {
 			h := s.handler(calico.KindNode)
 			h.OnAdd(n, true)
@@ -158,7 +163,7 @@ func TestBulkAndSingleStepsAgree(t *testing.T) {
 func TestASnapshotInBulkKnowsWhatIsFollowed(t *testing.T) {
 	s := syncedStore(calico.KindNode, calico.KindBGPFilter)
 	for i := range bulkFrom {
-		s.handler(calico.KindNode).OnAdd(node(fmt.Sprint(i)), true)
+		s.handler(calico.KindNode).OnAdd(storedNode(fmt.Sprint(i)), true)
 	}
 	if got := snapshot(t, s); !got.Knows(calico.KindBGPFilter) || got.Knows(calico.KindSecret) {
 		t.Errorf("knows BGPFilters %v, Secrets %v", got.Knows(calico.KindBGPFilter), got.Knows(calico.KindSecret))
@@ -168,10 +173,10 @@ func TestASnapshotInBulkKnowsWhatIsFollowed(t *testing.T) {
 func TestUpdateThatSaysNothingNewKeepsTheSnapshot(t *testing.T) {
 	s := syncedStore(calico.KindNode)
 	h := s.handler(calico.KindNode)
-	h.OnAdd(node("a"), true)
+	h.OnAdd(storedNode("a"), true)
 	before := snapshot(t, s)
 	<-s.announce
-	h.OnUpdate(node("a"), node("a", func(n *corev1.Node) { n.ResourceVersion = "2" }))
+	h.OnUpdate(storedNode("a"), storedNode("a", func(n *corev1.Node) { n.ResourceVersion = "2" }))
 	if snapshot(t, s) != before {
 		t.Error("there is a new snapshot")
 	}
@@ -263,7 +268,7 @@ func TestCalicoNodeStatusesAreKnownOnceAllWereRead(t *testing.T) {
 				t.Errorf("ready: %v", err)
 			}
 			for i := range count {
-				s.handler(calico.KindNode).OnAdd(node(fmt.Sprintf("n%02d", i)), true)
+				s.handler(calico.KindNode).OnAdd(storedNode(fmt.Sprintf("n%02d", i)), true)
 			}
 			s.synced(feeds[0])
 			told("a", 1)
@@ -371,7 +376,7 @@ func TestObjectsThatDoNotParseAreUnread(t *testing.T) {
 				t.Helper()
 				for range nodes { // Many changes are applied in bulk.
 					more++
-					s.handler(calico.KindNode).OnAdd(node(fmt.Sprint("n", more)), false)
+					s.handler(calico.KindNode).OnAdd(storedNode(fmt.Sprint("n", more)), false)
 				}
 				var out []string
 				for _, u := range snapshot(t, s).Unread() {

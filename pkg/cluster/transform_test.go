@@ -23,19 +23,12 @@ func TestTransform(t *testing.T) {
 		n.Spec.PodCIDR = "10.1.0.0/24"
 		n.Status.Images = []corev1.ContainerImage{{SizeBytes: 1}}
 	})
-	stripped := node("a", func(n *corev1.Node) {
-		n.UID, n.ResourceVersion = "uid", "7"
-		n.Annotations = map[string]string{calico.AnnotationIPv4Address: "10.0.0.1/24"}
-	})
 	managed := peer(t, "p", 1)
 	managed.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kubectl"}})
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}}}}
 	tests := map[string]struct{ in, want runtime.Object }{
-		"a Node keeps what BGP needs":                           {full, stripped},
-		"a stripped Node stays unchanged":                       {stripped.DeepCopy(), stripped},
-		"a Calico object loses its managed fields":              {managed, peer(t, "p", 1)},
-		"an object of another kind stays unchanged":             {secret, secret.DeepCopy()},
-		"a Node without labels and annotations stays unchanged": {&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "b"}}},
+		"a Calico object loses its managed fields":  {managed, peer(t, "p", 1)},
+		"an object of another kind stays unchanged": {secret, secret.DeepCopy()},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -44,6 +37,33 @@ func TestTransform(t *testing.T) {
 				t.Errorf("got %v, %v", got, err)
 			}
 		})
+	}
+	t.Run("a Node keeps what BGP needs", func(t *testing.T) {
+		got, err := NewStore(logr.Discard()).transform(full)
+		kept, ok := got.(*stored)
+		if err != nil || !ok || kept.name != "a" || kept.version != "7" || kept.uid != "uid" {
+			t.Fatalf("got %v, %v", got, err)
+		}
+		if !calico.Equal(kept.decoded, calico.NodeFromCore(full)) {
+			t.Errorf("decoded %v", kept.decoded)
+		}
+	})
+}
+
+// Otherwise a heartbeat would leave each decoded Node twice in memory.
+func TestANodeThatDoesNotChangeIsKeptOnce(t *testing.T) {
+	s := syncedStore(calico.KindNode)
+	told := func(version string, tweaks ...func(*corev1.Node)) *stored {
+		out := s.storedNode(node("a", append(tweaks, func(n *corev1.Node) { n.ResourceVersion = version })...))
+		s.handler(calico.KindNode).OnUpdate(nil, out)
+		return out
+	}
+	first, heartbeat, changed := told("1"), told("2"), told("3", label("rack", "b"))
+	if heartbeat.decoded != first.decoded || heartbeat.version != "2" {
+		t.Errorf("a heartbeat is kept as %v", heartbeat)
+	}
+	if changed.decoded == first.decoded || snapshot(t, s).Nodes()[0] != changed.decoded {
+		t.Error("a change is lost")
 	}
 }
 
