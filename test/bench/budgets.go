@@ -10,7 +10,7 @@ import (
 const (
 	subjectProcess = "process"
 	mixDry         = "mix of requests, dry run"
-	mixReal        = "mix of requests, real"
+	mixReal        = "mix of requests, through the API server"
 	mixOfFloor     = "mix of requests, answered by the floor"
 )
 

@@ -21,6 +21,8 @@ type bench struct {
 
 	// kubeconfig is that of bgpguard's ServiceAccount, token reads its metrics.
 	kubeconfig, token string
+	// operatorKubeconfig is that of the user who makes changes, "" before the first.
+	operatorKubeconfig string
 	webhook           *env.Webhook
 	guard             *target
 	floor             *floor
@@ -176,15 +178,15 @@ func (b *bench) measure(ctx context.Context, nodes int) error {
 		return err
 	}
 	runtime.GC() // The Nodes were made in this process: their garbage must not be collected while something is measured.
-	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, []contender{{"bgpguard", b.guard}})
-	if err != nil {
+	// The mix is measured before the last question, whose reservation stays open: it would count in each decision.
+	last := len(questions) - 1
+	if err := b.measureQuestions(ctx, nodes, questions[:last]); err != nil {
 		return err
 	}
-	b.latencies = append(b.latencies, latencies...)
-	for _, l := range latencies {
-		b.results.addLatency(l)
-	}
 	if err := b.measureMix(ctx, nodes, questions); err != nil {
+		return err
+	}
+	if err := b.measureQuestions(ctx, nodes, questions[last:]); err != nil {
 		return err
 	}
 	memory, err := b.webhook.Memory()
@@ -206,45 +208,17 @@ func (f *floor) of(kind floorKind) *target {
 	return f.allow
 }
 
-// measureMix measures the CPU time of a request in a mix as operators make it.
-func (b *bench) measureMix(ctx context.Context, nodes int, questions []question) error {
-	byName := map[string]question{}
-	for _, q := range questions {
-		byName[q.name] = q
-	}
-	say("  %d nodes: a mix of requests", nodes)
-	used, err := cpuOf(ctx, b.options, b.floor.Process, b.floor.allow, mixOf(byName[labelDry], byName[updateDry], byName[timerDenied]))
+// measureQuestions measures the latencies of questions.
+func (b *bench) measureQuestions(ctx context.Context, nodes int, questions []question) error {
+	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, []contender{{"bgpguard", b.guard}})
 	if err != nil {
 		return err
 	}
-	b.results.add(mixOfFloor, cpuMilliseconds, nodes, used.Seconds()*1000)
-	for _, mix := range []struct{ subject, unread, allowed string }{
-		{mixDry, labelDry, updateDry},
-		{mixReal, labelReal, updateReal},
-	} {
-		used, err := cpuOf(ctx, b.options, b.webhook.Process, b.guard, mixOf(byName[mix.unread], byName[mix.allowed], byName[timerDenied]))
-		if err != nil {
-			return err
-		}
-		b.results.add(mix.subject, cpuMilliseconds, nodes, used.Seconds()*1000)
+	b.latencies = append(b.latencies, latencies...)
+	for _, l := range latencies {
+		b.results.addLatency(l)
 	}
 	return nil
-}
-
-// mixOf returns 20 questions: 80 % unread, 15 % allowed and 5 % denied.
-func mixOf(unread, allowed, denied question) []question {
-	mix := make([]question, 20)
-	for i := range mix {
-		switch {
-		case i == 19:
-			mix[i] = denied
-		case i%7 == 6 || i == 3:
-			mix[i] = allowed
-		default:
-			mix[i] = unread
-		}
-	}
-	return mix
 }
 
 // auditWindow is longer than the time from a change to the end of its audit, which the webhook delays by 2 s.
