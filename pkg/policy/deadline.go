@@ -2,7 +2,8 @@ package policy
 
 import (
 	"context"
-	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,20 +18,58 @@ const grace = 50 * time.Millisecond
 // OPA can need longer than grace.
 const maxAbandoned = 2
 
-// Together returns a context for evaluations that follow each other, until end is called. They run on one goroutine, which is kept
-// for later ones: a new one would grow its stack again each time, which takes a fifth of the time of a short evaluation.
-func Together(ctx context.Context) (together context.Context, end func()) {
-	var w *worker
-	select {
-	case w = <-idle:
-	default:
-		w = newWorker()
-	}
-	return context.WithValue(ctx, workerKey{}, w), w.release
+// Workers are goroutines that make evaluations and are kept for later ones: a new one would grow its stack again each time, which
+// takes a fifth of the time of a short evaluation. They end when they are not needed for idleTime. Safe for concurrent use.
+type Workers struct {
+	mu   sync.Mutex
+	idle []*worker
 }
 
-// idle are the workers that are kept. More than one for each CPU cannot run at once.
-var idle = make(chan *worker, runtime.GOMAXPROCS(0))
+// idleTime is how long a worker is kept that makes no calls.
+const idleTime = 10 * time.Second
+
+// Together returns a context for evaluations that follow each other, until end is called. They run on one worker.
+func (ws *Workers) Together(ctx context.Context) (together context.Context, end func()) {
+	w := ws.take()
+	return context.WithValue(ctx, workerKey{}, w), func() { ws.release(w) }
+}
+
+// take returns a worker that is idle, or a new one.
+func (ws *Workers) take() *worker {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if last := len(ws.idle) - 1; last >= 0 {
+		w := ws.idle[last]
+		ws.idle = ws.idle[:last]
+		return w
+	}
+	w := &worker{calls: make(chan func(), 1)}
+	go w.run(ws)
+	return w
+}
+
+// release keeps a worker for later calls. One that still makes a call, which was abandoned, ends after it.
+func (ws *Workers) release(w *worker) {
+	if w.busy.Load() {
+		close(w.calls)
+		return
+	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.idle = append(ws.idle, w)
+}
+
+// remove removes a worker from those that are idle. It reports whether it was one of them.
+func (ws *Workers) remove(w *worker) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	i := slices.Index(ws.idle, w)
+	if i < 0 {
+		return false
+	}
+	ws.idle = slices.Delete(ws.idle, i, i+1)
+	return true
+}
 
 type workerKey struct{}
 
@@ -40,26 +79,24 @@ type worker struct {
 	busy  atomic.Bool
 }
 
-func newWorker() *worker {
-	w := &worker{calls: make(chan func(), 1)}
-	go func() {
-		for call := range w.calls {
-			call()
-		}
-	}()
-	return w
-}
-
-// release keeps the worker for later calls. One that still makes a call, which was abandoned, ends after it.
-func (w *worker) release() {
-	if !w.busy.Load() {
+// run makes calls until no more can follow.
+func (w *worker) run(ws *Workers) {
+	unused := time.NewTimer(idleTime)
+	defer unused.Stop()
+	for {
 		select {
-		case idle <- w:
-			return
-		default:
+		case call, more := <-w.calls:
+			if !more {
+				return
+			}
+			call()
+		case <-unused.C:
+			if ws.remove(w) {
+				return
+			}
 		}
+		unused.Reset(idleTime)
 	}
-	close(w.calls)
 }
 
 // start makes a call on the worker of ctx, or on a new goroutine if ctx has none or it makes another call: one that was abandoned.

@@ -60,6 +60,7 @@ func (t *Topology) summarize(before *Topology, programming *programming, scopes 
 	s.ServiceRanges = share(old.ServiceRanges, &PerFamily[[]ServiceRange]{t.serviceRanges(calico.IPv4), t.serviceRanges(calico.IPv6)})
 	s.ClusterRoutes = share(old.ClusterRoutes, t.clusterRoutes(programming, scopes))
 	peersSame := t.summarizePeers(s, before)
+	s.Selectors = share(old.Selectors, t.selectors(s, before))
 	switch {
 	case before != nil && t.needs == before.needs && sameButNodes(t.snapshot, before.snapshot):
 		s.PodTraffic, s.IPPools, s.BGPConfigurations = old.PodTraffic, old.IPPools, old.BGPConfigurations
@@ -326,7 +327,8 @@ func (t *Topology) peerPart(r *sessions.Peering, sessions int) *BGPPeer {
 	b := &BGPPeer{
 		Object: object(&p.Metadata, r.Problems), Scope: r.Scope,
 		Sessions: sessions, Unusable: r.Unusable,
-		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime), Selectors: r.Selectors,
+		RestartTime: restartTime(p.MaxRestartTime), KeepaliveTime: keepaliveTime(p.KeepaliveTime),
+		Selectors: r.Selectors, Selects: selects(p.Spec),
 	}
 	if p.PeerSelector == "" && p.PeerAddress.IsValid() {
 		b.Address = new(p.PeerAddress.String())

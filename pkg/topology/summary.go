@@ -47,6 +47,8 @@ type Summary struct {
 	ClusterRoutes *ClusterRoutes `json:"clusterRoutes"`
 	// Timers groups the sessions by their timers.
 	Timers *Timers `json:"timers"`
+	// Selectors describes what the BGPPeers select.
+	Selectors *Selectors `json:"selectors"`
 	// BGPPeers holds the BGPPeers by name.
 	BGPPeers map[string]*BGPPeer `json:"bgpPeers"`
 	// BGPConfigurations holds the BGPConfigurations by name.
@@ -648,6 +650,26 @@ type BGPPeer struct {
 	KeepaliveTime int `json:"keepaliveTimeSeconds"`
 	// Selectors lists its nodeSelector and peerSelector, if they are set.
 	Selectors []Selector `json:"selectors"`
+	// Selects lists the paths of the fields that select its nodes and its peers, without those
+	// that Calico ignores because of another one.
+	Selects []string `json:"selects"`
+}
+
+// Selectors describes what the BGPPeers select.
+type Selectors struct {
+	// Labels are the labels that the selectors of BGPPeers read, sorted.
+	Labels []string `json:"labels"`
+	// Unused are the first maxUnused BGPPeers, by name, that give no node a session because one
+	// side selects no node.
+	Unused []UnusedBGPPeer `json:"unused"`
+}
+
+// UnusedBGPPeer is a BGPPeer of which one side selects no node. Only peers that are nodes have a remote
+// side that can.
+type UnusedBGPPeer struct {
+	Name string `json:"name"`
+	// Fields are the paths of the fields that select no node.
+	Fields []string `json:"fields"`
 }
 
 // BGPConfiguration is a BGPConfiguration.

@@ -116,7 +116,7 @@ func (e *Engine) decide(ctx context.Context, s *state.Snapshot, set requestSet) 
 	} else {
 		defer end()
 		var finish func()
-		ctx, finish = policy.Together(ctx)
+		ctx, finish = e.workers.Together(ctx)
 		defer finish()
 		groups = e.worlds(ctx, s, set)
 	}

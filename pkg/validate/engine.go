@@ -32,7 +32,8 @@ type Engine struct {
 	now        func() time.Time
 	// turns has one turn for each CPU. A decision holds one, so that those that run finish in
 	// time and the others wait, in order of arrival.
-	turns *semaphore.Weighted
+	turns   *semaphore.Weighted
+	workers policy.Workers
 
 	// configured holds the last evaluation by Evaluate, assumed those of the other readings, in order
 	// of allReadings.
@@ -375,7 +376,7 @@ func (e *Engine) fillProposed(ctx context.Context, v, before *Evaluation) {
 		}
 		others.Go(func() {
 			defer e.turns.Release(1)
-			ctx, end := policy.Together(ctx)
+			ctx, end := e.workers.Together(ctx)
 			defer end()
 			work(ctx)
 		})

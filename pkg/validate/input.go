@@ -71,6 +71,7 @@ func newStateInput(t *topology.Topology, reads func(part string) bool, before *s
 	put("podAddresses", s.PodAddresses == old.PodAddresses, whole(s.PodAddresses))
 	put("clusterRoutes", s.ClusterRoutes == old.ClusterRoutes, like(s.ClusterRoutes, old.ClusterRoutes))
 	put("timers", s.Timers == old.Timers, like(s.Timers, old.Timers))
+	put("selectors", s.Selectors == old.Selectors, whole(s.Selectors))
 	put("bgpPeers", false, func(known ast.Object) ast.Value {
 		if known == nil {
 			return each(s.BGPPeers, slices.Collect(maps.Keys(s.BGPPeers)), ast.NewObject())

@@ -44,7 +44,7 @@ func inBubble(t *testing.T, policies *policy.Set, turns int64, f func(t *testing
 	t.Helper()
 	s := state.New(nodes(t, 5, 1)...)
 	r := Request{Change: known(s, state.Change{After: peer(t, "workers", "!has(rr)", "has(rr)")})}
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		e := NewEngine(policies)
 		e.turns = semaphore.NewWeighted(turns)
 		f(t, e, s, r)

@@ -178,7 +178,7 @@ test_fail_both_families if {
 _two_routers := {"bgpPeers": {"a": _peer("192.0.2.1", 3), "b": _peer("192.0.2.2", 3)}}
 
 _peer(address, sessions) := object.union(testing.to_reflectors, {
-	"spec": {"nodeSelector": "has(edge)", "peerIP": address, "peerSelector": ""},
+	"selects": ["spec.nodeSelector", "spec.peerIP"],
 	"scope": "external",
 	"address": address,
 	"localNodes": 3,

@@ -281,6 +281,7 @@ _peer(name, spec) := {
 	"unusable": null,
 	"localNodes": 3,
 	"spec": object.union(_in_order, spec),
+	"selects": ["spec.peerIP"],
 }
 
 _in_order := {

@@ -12,7 +12,7 @@ test_success_half_sessions_that_are_broken_otherwise if {
 }
 
 test_fail_the_mesh_over_bgp_peers if {
-	peers := {"all-to-all": {"name": "all-to-all", "scope": "nodes", "spec": {"peerSelector": "all()"}}}
+	peers := {"all-to-all": {"name": "all-to-all", "scope": "nodes", "selects": ["spec.peerSelector"]}}
 	some violation in _violations(object.union(_overlapping(_idle), {"mesh": {"enabled": true}, "bgpPeers": peers}))
 	violation.id == "IPv4"
 	violation.size == 90
@@ -46,7 +46,7 @@ test_fail_one_neighbour_on_two_ports if {
 }
 
 test_fail_one_router_on_two_ports_has_nothing_to_do_with_the_mesh if {
-	peers := {"tor-a": {"name": "tor-a", "scope": "external", "spec": {"peerIP": "192.0.2.1"}}}
+	peers := {"tor-a": {"name": "tor-a", "scope": "external", "selects": ["spec.peerIP"]}}
 	idle := object.union(_idle, {"bgpPeers": ["tor-a"]})
 	patch := object.union(_overlapping(idle), {"mesh": {"enabled": true}, "bgpPeers": peers})
 	some violation in _violations(patch)

@@ -299,7 +299,7 @@ _at_fault(_, _) := causes.disabling(_bgp) if not _bgp.enabled
 _at_fault(family, reach) := _objects(family, reach) if _bgp.enabled
 
 # If the mesh is off and no BGPPeer replaces it, the mesh is the cause.
-_objects(family, reach) := array.concat([objects.mesh], objects.unused(input.state.bgpPeers)) if {
+_objects(family, reach) := array.concat([objects.mesh], objects.unused(input.state.selectors)) if {
 	not input.state.mesh.enabled
 	input.state.sessions[family].total == 0
 } else := blamed if {
@@ -308,9 +308,8 @@ _objects(family, reach) := array.concat([objects.mesh], objects.unused(input.sta
 	count(blamed) > 0
 } else := objects.leaving_out(
 	_sample(reach),
-	input.state.bgpPeers,
-	input.state.reflectors[family].bgpPeers,
-	input.state.nodes.reflectors,
+	input.state.selectors,
+	objects.connecting(input.state.bgpPeers, input.state.reflectors[family].bgpPeers, input.state.nodes.reflectors),
 )
 
 _blamed(f, nodes) := causes.blamed(f, input.state.addresses[f], input.state.otherASNumbers[f], nodes)

@@ -300,7 +300,8 @@ test_fail_many_pools_are_not_exported if {
 }
 
 test_fail_the_mesh_is_off_and_nothing_replaces_it if {
-	patch := {"sessions": {"IPv4": {"total": 0}}, "bgpPeers": {"to-reflectors": {"localNodes": 0}}}
+	idle := {"name": "to-reflectors", "fields": ["spec.nodeSelector"]}
+	patch := {"sessions": {"IPv4": {"total": 0}}, "selectors": {"unused": [idle]}}
 	some violation in _violations(object.union(_ipv4(_two_isolated), patch))
 	violation.objects == [
 		{"kind": "BGPConfiguration", "name": "default", "fields": ["spec.nodeToNodeMeshEnabled"]},
@@ -434,4 +435,4 @@ test_success_a_family_that_no_node_has_and_no_pool_is_known_to_need if {
 	_violations(patch) == set()
 }
 
-_peers := {"bgpPeers": {"to-reflectors": testing.to_reflectors}}
+_peers := {"selectors": {"labels": ["rr"], "unused": []}, "bgpPeers": {"to-reflectors": testing.to_reflectors}}

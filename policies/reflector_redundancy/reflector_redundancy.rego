@@ -151,7 +151,7 @@ violation contains {
 		"maxSessions": limit,
 	},
 	"objects": array.concat(
-		objects.named("Node", array.slice(sample, 0, 3), objects.of_nodes(input.state.bgpPeers)),
+		objects.named("Node", array.slice(sample, 0, 3), objects.of_nodes(input.state.selectors)),
 		objects.largest(input.state.bgpPeers, about.bgpPeers),
 	),
 } if {
@@ -177,7 +177,7 @@ _objects(point) := array.concat(
 )
 
 # One set for all single points.
-_labels := objects.of_nodes(input.state.bgpPeers)
+_labels := objects.of_nodes(input.state.selectors)
 
 # The names of the BGPPeers with an address. An object rule would compare each key with all earlier ones.
 # regal ignore:prefer-set-or-object-rule

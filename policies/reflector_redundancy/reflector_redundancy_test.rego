@@ -62,8 +62,8 @@ test_fail_a_zone_is_no_object if {
 
 test_fail_a_router_if_the_parameter_has_its_kind if {
 	patch := object.union(_points([_router]), {"bgpPeers": {
-		"tor": {"scope": "external", "address": "192.0.2.1", "spec": {"peerIP": "192.0.2.1"}, "selectors": []},
-		"other": {"scope": "external", "address": "192.0.2.2", "spec": {"peerIP": "192.0.2.2"}, "selectors": []},
+		"tor": {"scope": "external", "address": "192.0.2.1", "selects": ["spec.peerIP"]},
+		"other": {"scope": "external", "address": "192.0.2.2", "selects": ["spec.peerIP"]},
 	}})
 	some violation in _violations(patch, {"kinds": ["externalPeer"]})
 	violation.objects == [
@@ -161,4 +161,4 @@ _found(patch, parameters) := found if {
 	)
 }
 
-_peers := {"bgpPeers": {"to-reflectors": testing.to_reflectors}}
+_peers := {"selectors": {"labels": ["rr"], "unused": []}, "bgpPeers": {"to-reflectors": testing.to_reflectors}}

@@ -113,13 +113,12 @@ _objects(family, details) := blamed if {
 	count(blamed) > 0
 } else := objects.leaving_out(
 	details.sample,
-	input.state.bgpPeers,
-	input.state.reflectors[family].bgpPeers,
-	input.state.nodes.reflectors,
+	input.state.selectors,
+	objects.connecting(input.state.bgpPeers, input.state.reflectors[family].bgpPeers, input.state.nodes.reflectors),
 ) if {
 	details.reflectors >= details.minReflectors
 	details.peered > 0
-} else := array.concat([objects.mesh], objects.unused(input.state.bgpPeers))
+} else := array.concat([objects.mesh], objects.unused(input.state.selectors))
 
 # A state without IPPools can need BGP in a family in which it has no node, and a single node needs
 # no routes.

@@ -71,7 +71,7 @@ violation contains {
 	},
 	"objects": array.concat(
 		_objects(family),
-		objects.named("Node", array.slice(sample, 0, 3), objects.of_nodes(input.state.bgpPeers)),
+		objects.named("Node", array.slice(sample, 0, 3), objects.of_nodes(input.state.selectors)),
 	),
 } if {
 	limit := input.parameters.maxSessionsPerNode

@@ -64,6 +64,7 @@ _good := {
 		"keepaliveTime": [{"seconds": 80, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
 		"nodeMeshMaxRestartTime": {"set": false, "seconds": null},
 	},
+	"selectors": {"labels": [], "unused": []},
 	"bgpPeers": {},
 	"bgpConfigurations": {},
 	"ipPools": {},
@@ -126,6 +127,7 @@ to_reflectors := {
 		{"field": "spec.nodeSelector", "text": "!has(rr)", "error": null, "labels": ["rr"], "nodes": 7},
 		{"field": "spec.peerSelector", "text": "has(rr)", "error": null, "labels": ["rr"], "nodes": 3},
 	],
+	"selects": ["spec.nodeSelector", "spec.peerSelector"],
 }
 
 _to_reflectors := {"kind": "BGPPeer", "name": "to-reflectors", "set": false, "sessions": 21}

@@ -23,9 +23,9 @@ type bench struct {
 	kubeconfig, token string
 	// operatorKubeconfig is that of the user who makes changes, "" before the first.
 	operatorKubeconfig string
-	webhook           *env.Webhook
-	guard             *target
-	floor             *floor
+	webhook            *env.Webhook
+	guard              *target
+	floor              *floor
 
 	results   *results
 	latencies []latency

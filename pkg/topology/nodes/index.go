@@ -44,7 +44,7 @@ type Index struct {
 	changed       map[string]bool
 	// relabelled reports that the nodes differ from those of origin only in labels that are not in read.
 	relabelled bool
-	none          *bitset.BitSet
+	none       *bitset.BitSet
 }
 
 // token identifies an index without keeping it in memory.

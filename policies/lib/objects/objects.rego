@@ -20,32 +20,19 @@ named(kind, names, fields) := [object.union({"kind": kind, "fields": fields}, {"
 annotation(key) := sprintf("metadata.annotations[%s]", [key])
 
 # METADATA
-# description: The paths of the labels that the selectors of BGPPeers use, and of the annotation with a cluster ID.
-of_nodes(peers) := array.concat(
-	sort({_label(label) | some label in labels}),
+# description: |
+#   The paths of the labels that the selectors of BGPPeers use, and of the annotation with a cluster ID.
+#   selectors is input.state.selectors.
+of_nodes(selectors) := array.concat(
+	[_label(label) | some label in selectors.labels],
 	[annotation("projectcalico.org/RouteReflectorClusterID")],
-) if {
-	labels := {label | label := peers[_].selectors[_].labels[_]}
-}
+)
 
 # METADATA
 # description: |
 #   The BGPPeers that give no node a session because one side selects no node, with the field of
-#   that side. At most 10, by name.
-unused(peers) := array.slice(
-	[{"kind": "BGPPeer", "name": name, "fields": fields} |
-		some name in sort(candidates)
-		fields := sort(_unused_sides(peers[name]))
-		count(fields) > 0
-	],
-	0, 10,
-) if {
-	# Only peers that are nodes have a remote side: there can be an external peer for each node.
-	candidates := {name | peers[name].localNodes == 0} | {name |
-		peers[name].remoteNodes == 0
-		peers[name].scope == "nodes"
-	}
-}
+#   that side. At most 10, by name. selectors is input.state.selectors.
+unused(selectors) := [object.union(peer, {"kind": "BGPPeer"}) | some peer in selectors.unused]
 
 # METADATA
 # description: |
@@ -62,54 +49,24 @@ connecting(peers, names, reflectors) := [selecting(name, peers[name]) | some nam
 
 # METADATA
 # description: |
-#   What can leave nodes out: BGPPeers that select no node, those that have to select all nodes, and
-#   the nodes, which may lack a label. names are the BGPPeers that give route reflectors sessions.
-leaving_out(nodes, peers, names, reflectors) := array.concat(
-	array.concat(unused(peers), [peer |
-		some peer in connecting(peers, names, reflectors)
-		count(_unused_sides(peers[peer.name])) == 0
-	]),
-	named("Node", nodes, of_nodes(peers)),
-)
+#   What can leave nodes out: BGPPeers that select no node, those that have to select all nodes, as
+#   connecting returns them, and the nodes, which may lack a label. selectors is input.state.selectors.
+leaving_out(nodes, selectors, connected) := array.concat(
+	array.concat(unused(selectors), [peer | some peer in connected; not peer.name in names]),
+	named("Node", nodes, of_nodes(selectors)),
+) if {
+	names := {peer.name | some peer in selectors.unused}
+}
 
 # METADATA
 # description: The 3 of the named BGPPeers that give the most sessions, with the fields that select.
 largest(peers, names) := [selecting(name, peers[name]) | some [_, name] in array.slice(ranked, 0, 3)] if {
-	ranked := sort({[0 - _sessions(peers[name]), name] | some name in names})
+	ranked := sort([[0 - (peers[name].sessions + peers[name].externalSessions), name] | some name in names])
 }
-
-# Each node has one session to a peer that is no node.
-_sessions(peer) := peer.sessions if peer.scope == "nodes"
-
-_sessions(peer) := peer.localNodes if peer.scope != "nodes"
 
 # METADATA
 # description: A BGPPeer, with the fields that select its nodes and peers.
-selecting(name, peer) := {"kind": "BGPPeer", "name": name, "fields": array.concat(_local(peer), _remote(peer))}
-
-_unused_sides(peer) := {field | peer.localNodes == 0; some field in _local(peer)} | {field |
-	peer.scope == "nodes"
-	peer.remoteNodes == 0
-	some field in _remote(peer)
-}
-
-# nodeSelector takes precedence over node.
-_local(peer) := ["spec.nodeSelector"] if {
-	_is_set(object.get(peer.spec, "nodeSelector", ""))
-} else := ["spec.node"] if {
-	_is_set(object.get(peer.spec, "node", ""))
-} else := []
-
-# peerSelector takes precedence over peerIP.
-_remote(peer) := ["spec.peerSelector"] if {
-	_is_set(object.get(peer.spec, "peerSelector", ""))
-} else := ["spec.localWorkloadSelector"] if {
-	_is_set(object.get(peer.spec, "localWorkloadSelector", ""))
-} else := ["spec.peerIP"] if {
-	_is_set(object.get(peer.spec, "peerIP", ""))
-} else := []
-
-_is_set(value) if not value in {"", null}
+selecting(name, peer) := {"kind": "BGPPeer", "name": name, "fields": peer.selects}
 
 _label(key) := sprintf("metadata.labels.%s", [key]) if regex.match(`^[A-Za-z0-9_-]+$`, key)
 

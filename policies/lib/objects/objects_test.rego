@@ -11,8 +11,8 @@ test_named_objects_have_the_same_fields if {
 }
 
 test_of_nodes_are_the_labels_of_selectors if {
-	objects.of_nodes({}) == ["metadata.annotations[projectcalico.org/RouteReflectorClusterID]"]
-	objects.of_nodes(_peers) == [
+	objects.of_nodes({"labels": [], "unused": []}) == ["metadata.annotations[projectcalico.org/RouteReflectorClusterID]"]
+	objects.of_nodes(_selectors) == [
 		"metadata.labels.rack",
 		"metadata.labels.rr",
 		"metadata.labels[topology.kubernetes.io/zone]",
@@ -20,18 +20,12 @@ test_of_nodes_are_the_labels_of_selectors if {
 	]
 }
 
-test_unused_names_the_side_that_selects_no_node if {
-	objects.unused(_peers) == [
+test_unused_names_the_fields_that_select_no_node if {
+	objects.unused(_selectors) == [
 		{"kind": "BGPPeer", "name": "no-local", "fields": ["spec.node"]},
-		{"kind": "BGPPeer", "name": "no-peer", "fields": ["spec.peerSelector"]},
 		{"kind": "BGPPeer", "name": "nothing", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
 	]
-	objects.unused({}) == []
-}
-
-test_unused_is_bounded if {
-	many := {sprintf("peer-%d", [i]): _peers["no-peer"] | some i in numbers.range(10, 40)}
-	count(objects.unused(many)) == 10
+	objects.unused({"labels": [], "unused": []}) == []
 }
 
 test_connecting_selects_more_than_the_route_reflectors if {
@@ -49,39 +43,41 @@ test_largest_are_those_with_the_most_sessions if {
 	objects.largest(_peers, []) == []
 }
 
-test_selecting_has_the_fields_that_are_set if {
-	fields := {name: objects.selecting(name, peer).fields | some name, peer in _peers}
-	fields.workers == ["spec.nodeSelector", "spec.peerSelector"]
-	fields["no-local"] == ["spec.node", "spec.peerIP"]
-	fields.tor == ["spec.peerIP"]
-	fields.pods == ["spec.localWorkloadSelector"]
+test_selecting_has_the_fields_that_select if {
+	objects.selecting("workers", _peers.workers) == {
+		"kind": "BGPPeer",
+		"name": "workers",
+		"fields": ["spec.nodeSelector", "spec.peerSelector"],
+	}
 }
 
-_peers := {
-	"workers": _peer("nodes", {"nodeSelector": "!has(rr)", "peerSelector": "has(rr)", "node": "a"}, 296, 4, 1184),
-	"reflectors": _peer("nodes", {"nodeSelector": "has(rr)", "peerSelector": "has(rr)"}, 4, 4, 6),
-	"no-peer": _peer("nodes", {"peerSelector": "zone == 'a'", "peerIP": ""}, 300, 0, 0),
-	"no-local": _peer("external", {"node": "gone", "nodeSelector": "", "peerIP": "172.16.0.1"}, 0, 0, 0),
-	"nothing": _peer("nodes", {"nodeSelector": "rack == 'x'", "peerSelector": "rack == 'y'"}, 0, 0, 0),
-	"tor": _peer("external", {"peerIP": "172.16.0.2", "nodeSelector": ""}, 20, 0, 0),
-	"pods": _peer("workloads", {"localWorkloadSelector": "all()"}, 5, 0, 0),
-}
-
-_peer(scope, spec, local, remote, sessions) := {
-	"scope": scope,
-	"spec": spec,
-	"localNodes": local,
-	"remoteNodes": remote,
-	"sessions": sessions,
-	"selectors": [{"labels": [label]} |
-		some field in ["nodeSelector", "peerSelector"]
-		some needle, label in {"rr": "rr", "rack": "rack", "zone": "topology.kubernetes.io/zone"}
-		contains(object.get(spec, field, ""), needle)
+_selectors := {
+	"labels": ["rack", "rr", "topology.kubernetes.io/zone"],
+	"unused": [
+		{"name": "no-local", "fields": ["spec.node"]},
+		{"name": "nothing", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
 	],
 }
 
+_peers := {
+	"workers": _peer(["spec.nodeSelector", "spec.peerSelector"], 296, 4, 1184, 0),
+	"reflectors": _peer(["spec.nodeSelector", "spec.peerSelector"], 4, 4, 6, 0),
+	"nothing": _peer(["spec.nodeSelector", "spec.peerSelector"], 0, 500, 0, 0),
+	"tor": _peer(["spec.peerIP"], 20, 0, 0, 20),
+}
+
+_peer(selects, local, remote, sessions, external) := {
+	"selects": selects,
+	"localNodes": local,
+	"remoteNodes": remote,
+	"sessions": sessions,
+	"externalSessions": external,
+}
+
 test_leaving_out_names_bgp_peers_and_nodes if {
-	found := objects.leaving_out(["a"], _peers, ["reflectors", "workers", "nothing"], 4)
-	[named.name | some named in found] == ["no-local", "no-peer", "nothing", "workers", "a"]
-	found[4].fields == objects.of_nodes(_peers)
+	connected := objects.connecting(_peers, ["nothing", "reflectors", "workers"], 4)
+	[named.name | some named in connected] == ["nothing", "workers"]
+	found := objects.leaving_out(["a"], _selectors, connected)
+	[named.name | some named in found] == ["no-local", "nothing", "workers", "a"]
+	found[3].fields == objects.of_nodes(_selectors)
 }
