@@ -317,12 +317,16 @@ func (i *Impact) routesText(changes bool) []string {
 			out = append(out, fmt.Sprintf("%s %s %s routes to nodes (%s)%s", text.Count(nodes, "node"), text.Either(nodes, one.verb+"s", one.verb), f, text.Count(pairs, "ordered pair"), condition))
 		}
 	}
+	which := "no route"
+	if i.Peers.Losing > 0 {
+		which = "no route between nodes"
+	}
 	switch {
 	case lost || !changes:
 	case i.Interruption.AtWorst > 0:
-		out = append([]string{"no route is lost"}, out...)
+		out = append([]string{which + " is lost"}, out...)
 	default:
-		out = append([]string{"no route is lost or interrupted"}, out...)
+		out = append([]string{which + " is lost or interrupted"}, out...)
 	}
 	return out
 }
