@@ -348,6 +348,46 @@ func TestAnASNumberForEachNodeIsOneKindOfNodes(t *testing.T) {
 	}
 }
 
+// subnetMesh returns a mesh of n nodes on Calico v3.32, with an AS number and a network for each number of nodes.
+func subnetMesh(t testing.TB, n, nodesPerNumber, nodesPerNetwork int) *state.Snapshot {
+	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}), calicotest.ClusterInformation(t, "v3.32.1")}
+	for i := range n {
+		network := i / nodesPerNetwork
+		objects = append(objects, clusterNode(t, i+3, calicotest.ASNumber(uint32(4200000000+i/nodesPerNumber)),
+			calicotest.IPv4(fmt.Sprintf("10.%d.%d.%d/24", network>>8, network&255, 1+i%nodesPerNetwork))))
+	}
+	return state.New(objects...)
+}
+
+// TestNodesWithoutACommonLinkAreOneKind verifies that the number of kinds of nodes in a mesh that needs common links
+// grows with the links and AS numbers that several nodes share, and not with the nodes.
+func TestNodesWithoutACommonLinkAreOneKind(t *testing.T) {
+	for name, c := range map[string]struct {
+		s        *state.Snapshot
+		kinds    int
+		sessions int
+	}{
+		"an AS number and a network per node":        {subnetMesh(t, 200, 1, 1), 1, 0},
+		"an AS number per node, one network":         {subnetMesh(t, 200, 1, 200), 1, 200 * 199 / 2},
+		"an AS number and a network per rack of 20":  {subnetMesh(t, 200, 20, 20), 10, 10 * 20 * 19 / 2},
+		"one AS number per rack, a network per node": {subnetMesh(t, 200, 20, 1), 10, 10 * 20 * 19 / 2},
+		"an AS number per node, networks of 20":      {subnetMesh(t, 200, 1, 20), 10, 10 * 20 * 19 / 2},
+		"an AS number per pair, networks of 20":      {subnetMesh(t, 200, 2, 20), 100, 10 * 20 * 19 / 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topology := compute(t, c.s, nil)
+			n := topology.networks[calico.IPv4]
+			if len(n.Mesh) != c.kinds || len(topology.routings[calico.IPv4].vertices) != c.kinds {
+				t.Errorf("%d kinds in the mesh and %d vertices, want %d", len(n.Mesh), len(topology.routings[calico.IPv4].vertices), c.kinds)
+			}
+			in := topology.Summary().Sessions.IPv4
+			if in.Total != c.sessions || in.BrokenReasons[NotOnLink].HalfSessions != 200*199-2*c.sessions {
+				t.Errorf("%d sessions and %d half-sessions without a link, want %d and %d", in.Total, in.BrokenReasons[NotOnLink].HalfSessions, c.sessions, 200*199-2*c.sessions)
+			}
+		})
+	}
+}
+
 // work is the sizes that determine the cost of a topology.
 type work struct{ groups, peerGroups, externals, links, vertices, hops int }
 

@@ -205,7 +205,7 @@ func (s *naiveSlot) reflected(r naiveRoute) bool {
 // sent returns r as a node sends it over s, and false if it does not.
 func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 	next := r
-	if mode := s.candidates[0].NextHopMode; mode == "Self" || !s.internal() && mode != "Keep" {
+	if mode := s.candidates[0].NextHopMode; mode == "Self" || !s.internal() && mode != "Keep" && !w.model.direct(s.candidates[0]) {
 		next.hop = s.node
 	}
 	switch {

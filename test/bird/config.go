@@ -137,9 +137,11 @@ func (n *Node) protocol(h topology.HalfSession, settings *Settings) string {
 	if h.SourceAddress != "" {
 		line("  source address %s;", h.SourceAddress)
 	}
-	if h.TTLSecurity > 0 {
+	switch {
+	case n.DirectMesh && strings.HasPrefix(h.Protocol, "Mesh_"):
+	case h.TTLSecurity > 0:
 		line("  ttl security on; multihop %d;", h.TTLSecurity)
-	} else {
+	default:
 		line("  ttl security off; multihop;")
 	}
 	if h.Passive {
