@@ -67,11 +67,25 @@ func TestExports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := state.New(slices.Concat(nodes, c.objects)...)
 			r := compute(t, s, nil).Summary().Routes.IPv4
+			if want, set := disablingIn(s), r.ExportDisabledBy; len(r.NotExported) > 0 && !slices.Equal(set, want) || len(r.NotExported) == 0 && len(set) > 0 {
+				t.Errorf("disabled by %v, want %v", set, want)
+			}
 			if got := fmt.Sprintf("not exported %v, %d pairs", r.NotExported, r.WithoutTransit.WithoutRoute.Pairs); got != c.want {
 				t.Errorf("got %s, want %s\nstate:\n%s", got, c.want, show(s))
 			}
 		})
 	}
+}
+
+// disablingIn returns the names of the IPPools with disableBGPExport.
+func disablingIn(s *state.Snapshot) []string {
+	var out []string
+	for _, p := range s.IPPools() {
+		if p.Spec["disableBGPExport"] == true {
+			out = append(out, p.Name)
+		}
+	}
+	return out
 }
 
 // TestRandomStatesDecideExports verifies that the cases of exports are frequent in random states.

@@ -26,9 +26,10 @@ type routing struct {
 	policies policies
 	asn      asNumbers
 	// classes are the prefixes of pods to which nodes may export routes; see findClasses. notExported names
-	// the IPPools with others.
+	// the IPPools with others, and disabling those whose disableBGPExport is the reason.
 	classes     []prefixClass
 	notExported []string
+	disabling   []string
 	// partial reports that not all kinds of prefixes are followed.
 	partial bool
 	// serviceRanges are the ranges of addresses of Services that distinguish prefixes of pods. They do
