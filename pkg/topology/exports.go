@@ -99,7 +99,7 @@ func (r *routing) findClasses(others ...*routing) {
 			r.partial = true
 			continue
 		}
-		d.Tunnelled = c.tunnelled
+		d.Tunnelled, d.Kernel = c.tunnelled, r.kernelTerms(c.prefix, c.kernel)
 		c.destination = d
 		r.classes = append(r.classes, c)
 	}

@@ -275,7 +275,8 @@ func (s *peerSide) tap(key string, exits []sessions.Exit, v int) int {
 func (s *peerSide) exportsTo(r *routing, class *prefixClass) *routes.Exports {
 	key, d := "", routes.Destination{}
 	if class.prefix.IsValid() {
-		key, d = r.matches(class.prefix, false), r.destination(class.prefix, false)
+		key, d = r.matches(class.prefix, false)+class.kernel, r.destination(class.prefix, false)
+		d.Kernel = r.kernelTerms(class.prefix, class.kernel)
 	}
 	if s.exports[key] == nil {
 		out, err := routes.FindExports(context.Background(), &r.graph, d)

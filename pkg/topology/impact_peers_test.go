@@ -25,12 +25,22 @@ func (m *naive) receives(f calico.Family, block netip.Prefix, peer string) []str
 		w.run(origin, func(r naiveRoute) { has[r.at] = append(has[r.at], r) })
 		if slices.ContainsFunc(m.slots, func(s *naiveSlot) bool {
 			return s.family == f && s.peer.IsValid() && s.peer.String() == peer && s.status == External && m.reading(true).passes(s) &&
-				!slices.ContainsFunc(s.candidates, func(h HalfSession) bool { return !w.carries(s, h, has[s.node]) })
+				(!slices.ContainsFunc(s.candidates, func(h HalfSession) bool { return !w.carries(s, h, has[s.node]) }) || w.carriesKernel(s, origin, has))
 		}) {
 			out = append(out, origin.Name)
 		}
 	}
 	return out
+}
+
+// carriesKernel reports whether a session with an external peer carries a route of the kernel to a block of origin. has are
+// the routes that nodes have by BGP.
+func (w *naiveFlood) carriesKernel(s *naiveSlot, origin *calico.Node, has map[*calico.Node][]naiveRoute) bool {
+	if s.node == origin || len(has[s.node]) > 0 {
+		return false
+	}
+	_, ok := w.kernelRoute(s)
+	return ok
 }
 
 // countOf returns the number of nodes whose routes to a block are in a list.
@@ -153,10 +163,14 @@ func TestAnImpactNamesWhatExternalPeersLose(t *testing.T) {
 		return calicotest.BGPConfiguration(t, calico.Default, map[string]any{"nodeToNodeMeshEnabled": false, "serviceClusterIPs": ranges})
 	}
 	pool := func(disabled bool) calico.Object {
-		return calicotest.IPPool(t, "pool", map[string]any{"cidr": "10.244.0.0/16", "vxlanMode": "Always", "ipipMode": "Never", "disableBGPExport": disabled})
+		return calicotest.IPPool(t, "pool", map[string]any{"cidr": "10.244.0.0/16", "vxlanMode": "Never", "ipipMode": "Never", "disableBGPExport": disabled})
+	}
+	// Every node has the routes to the pods of an IPPool with VXLAN from Felix, and sends them to its router.
+	tunnelled := func(disabled bool) calico.Object {
+		return calicotest.IPPool(t, "vxlan", map[string]any{"cidr": "10.245.0.0/16", "vxlanMode": "Always", "ipipMode": "Never", "disableBGPExport": disabled})
 	}
 	cidr := map[string]any{"cidr": "10.96.0.0/12"}
-	objects = append(objects, filter(), config(cidr), pool(false))
+	objects = append(objects, filter(), config(cidr), pool(false), tunnelled(false))
 	for name, c := range map[string]struct {
 		change state.Change
 		want   string
@@ -169,13 +183,21 @@ func TestAnImpactNamesWhatExternalPeersLose(t *testing.T) {
 			state.Change{Before: pool(false), After: pool(true)},
 			"6 external peers (10.0.0.254, 10.0.1.254, 10.0.2.254 and 3 more) lose routes to 10.244.0.0/16 of 1 node",
 		},
+		"disableBGPExport of an IPPool with VXLAN": {
+			state.Change{Before: tunnelled(false), After: tunnelled(true)},
+			"6 external peers (10.0.0.254, 10.0.1.254, 10.0.2.254 and 3 more) lose routes to 10.245.0.0/16 of 6 nodes",
+		},
+		"a BGPFilter for the interface of VXLAN": {
+			state.Change{Before: filter(), After: filter(map[string]any{"action": "Reject", "interface": "vxlan.calico"})},
+			"6 external peers (10.0.0.254, 10.0.1.254, 10.0.2.254 and 3 more) lose routes to 10.245.0.0/16 of 5 nodes",
+		},
 		"a range that is removed": {
 			state.Change{Before: config(cidr), After: config()},
 			"6 external peers (10.0.0.254, 10.0.1.254, 10.0.2.254 and 3 more) lose routes to 10.96.0.0/12 (serviceClusterIPs)",
 		},
 		"one session": {
 			state.Change{Before: objects[1]},
-			"1 external peer (10.0.0.254) loses routes to 10.244.0.0/16 of 1 node, 10.96.0.0/12 (serviceClusterIPs)",
+			"1 external peer (10.0.0.254) loses routes to 10.244.0.0/16 of 1 node, 10.245.0.0/16 of 6 nodes, 10.96.0.0/12 (serviceClusterIPs)",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

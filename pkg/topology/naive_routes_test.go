@@ -41,6 +41,7 @@ type naiveFlood struct {
 	routes, fresh []naiveRoute
 	all           bool
 	silent        string // the name of a node that sends nothing
+	kernel        string // the interface of routes that nodes have from the kernel, "" for others
 }
 
 // naiveReading tells whether the external peer of a slot passes routes on, and whether external

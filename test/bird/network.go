@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -61,11 +62,38 @@ func newNetwork(nodes []Node) (*network, error) {
 				}
 			}
 		}
+		commands = append(commands, felixRoutes(nodes, i)...)
 		if err := ip(n.namespace(i), commands); err != nil {
 			return n, err
 		}
 	}
 	return n, nil
+}
+
+// felixInterfaces are the interfaces of VXLAN by family.
+var felixInterfaces = [2]string{"vxlan.calico", "vxlan-v6.calico"}
+
+// felixRoutes returns the commands for the routes that Felix programs on node number i to pods of IPPools with VXLAN on other
+// nodes. Their interface is not connected to anything.
+func felixRoutes(nodes []Node, i int) []string {
+	var out []string
+	for _, f := range calico.Families {
+		settings := nodes[i].Settings[f]
+		if nodes[i].Router != nil || settings == nil || len(settings.VXLAN) == 0 {
+			continue
+		}
+		end := fmt.Sprintf("end%d", f)
+		out = append(out, fmt.Sprintf("link add %s type veth peer name %s", felixInterfaces[f], end), fmt.Sprintf("link set %s up", felixInterfaces[f]), fmt.Sprintf("link set %s up", end))
+		for k, o := range nodes {
+			inside := slices.ContainsFunc(settings.VXLAN, func(cidr string) bool {
+				return o.Router == nil && o.Pods[f].IsValid() && netip.MustParsePrefix(cidr).Contains(o.Pods[f].Addr())
+			})
+			if inside && k != i && o.Address[f].IsValid() {
+				out = append(out, fmt.Sprintf("route add %s via %s dev %s onlink proto 80", o.Pods[f], o.Address[f], felixInterfaces[f]))
+			}
+		}
+	}
+	return out
 }
 
 // gateways are the addresses of the router between the networks of nodes with a longer mask, in the namespace of the

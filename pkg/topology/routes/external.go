@@ -70,6 +70,12 @@ func FindExports(ctx context.Context, g *Graph, d Destination) (*Exports, error)
 			*at = *at || f.leavesOver(r, &one)
 		}
 	}
+	kernel := make([]bool, total)
+	for v := range g.Vertices {
+		for x, one := range g.Vertices[v].externalIn(WithTransit) {
+			kernel[out.starts[v]+x] = f.sendKernel(new(route), int32(v), &one)
+		}
+	}
 	for v := range g.Vertices {
 		own := f.own(int32(v))
 		add(own, out.own)
@@ -80,6 +86,12 @@ func FindExports(ctx context.Context, g *Graph, d Destination) (*Exports, error)
 		for _, list := range f.routes {
 			for i := range list {
 				add(&list[i], out.others[v])
+			}
+		}
+		for w := range g.Vertices {
+			for x := range g.Vertices[w].externalIn(WithTransit) {
+				at := out.starts[w] + x
+				out.others[v][at] = out.others[v][at] || kernel[at] && f.hasKernel(int32(w))
 			}
 		}
 	}
