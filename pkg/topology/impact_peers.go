@@ -398,11 +398,11 @@ func (p *peersComparison) addPods(table [2]reception, ranges []PrefixRange) {
 func (p *peersComparison) eachTap(o *comparedPeer, visit func(vertices [2]int32, kinds [2]int)) {
 	was, is := o.taps[0].of, o.taps[1].of
 	for len(was) > 0 || len(is) > 0 {
-		kinds, node := [2]int{-1, -1}, int32(0)
-		switch {
-		case len(is) == 0 || len(was) > 0 && was[0].node <= is[0].node:
+		kinds := [2]int{-1, -1}
+		var node int32
+		if len(is) == 0 || len(was) > 0 && was[0].node <= is[0].node {
 			node = was[0].node
-		default:
+		} else {
 			node = is[0].node
 		}
 		if len(was) > 0 && was[0].node == node {

@@ -46,8 +46,7 @@ func (e *Exports) Own(v, session int) bool { return e.own[e.starts[v]+session] }
 // Others reports whether a session of the nodes of vertex v carries the routes of the nodes of vertex
 // origin. If both are the same vertex, these are other nodes of it.
 func (e *Exports) Others(origin, v, session int) bool {
-	list := e.others[origin]
-	return list != nil && list[e.starts[v]+session]
+	return e.others[origin][e.starts[v]+session]
 }
 
 // FindExports returns the Exports to a destination. External peers pass nothing on between nodes. It
