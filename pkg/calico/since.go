@@ -44,6 +44,8 @@ const (
 	FiltersByAttributes Feature = "BGPFilters by attributes"
 	// MeshPeersInheritASN says that a node expects its own AS number of a mesh peer without an AS number of its own.
 	MeshPeersInheritASN Feature = "AS numbers of mesh peers"
+	// MultihopMesh says that the sessions of the mesh between AS numbers need no common link.
+	MultihopMesh Feature = "mesh over several hops"
 	// FelixRoutesNoEncap says that Felix can program the routes of IPPools without encapsulation.
 	FelixRoutesNoEncap Feature = "Felix programs routes without encapsulation"
 	// SplitClusterRoutes says that programClusterRoutes has values for a part of the IPPools, and that Felix and BIRD
@@ -61,6 +63,7 @@ var featuresSince = map[Feature]*version.Version{
 	FiltersByAttributes: version.MustParseGeneric("3.32.0"),
 	FelixRoutesNoEncap:  version.MustParseGeneric("3.32.0"),
 	SplitClusterRoutes:  version.MustParseGeneric("3.33.0"),
+	MultihopMesh:        version.MustParseGeneric("3.33.0"),
 	ValidatesInCRDs:     version.MustParseGeneric("3.33.0"),
 }
 

@@ -52,6 +52,7 @@ func TestJSONAndYAMLOfACheckFollowTheSchema(t *testing.T) {
 	written := map[string]bool{}
 	all := checks(t)
 	all["changes together"] = together(t)
+	all["external peers"] = &Check{Changes: []Checked{{Change: state.Change{After: peer(t, "p")}, Decision: &validate.Decision{Allowed: true, Impact: peersImpact("a session goes")}}}}
 	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			text := renderCheck(t, JSON, c)

@@ -92,8 +92,19 @@ func failure() []validate.Failure {
 }
 
 // impact returns the impact of a change with causes.
+// peersImpact is an impact on an external peer.
+func peersImpact(causes ...string) *topology.Impact {
+	out := impact(causes...)
+	out.Peers.Losing, out.Peers.Groups = 1, []topology.PeerGroupImpact{{
+		Family: "IPv4", Peers: 1, Sample: []string{"192.0.2.1"}, Gained: []topology.PrefixImpact{}, Lost: []topology.PrefixImpact{{
+			Prefixes: []topology.PrefixRange{{IPPool: "pool", CIDR: "10.244.0.0/16", Except: []string{}, Length: 26}}, Nodes: 3,
+		}},
+	}}
+	return out
+}
+
 func impact(causes ...string) *topology.Impact {
-	return &topology.Impact{Removed: topology.Kinds{Mesh: 2}, Nodes: 3, Causes: causes}
+	return &topology.Impact{Removed: topology.Kinds{Mesh: 2}, Nodes: 3, Causes: causes, Peers: topology.PeersImpact{Groups: []topology.PeerGroupImpact{}, Complete: true}}
 }
 
 // checks returns decisions of every kind.

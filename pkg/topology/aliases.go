@@ -50,6 +50,7 @@ const (
 	PasswordMismatch    = sessions.PasswordMismatch
 	TTLSecurityMismatch = sessions.TTLSecurityMismatch
 	NobodyDials         = sessions.NobodyDials
+	NotOnLink           = sessions.NotOnLink
 	Overlapping         = sessions.Overlapping
 	AddressShared       = sessions.AddressShared
 )

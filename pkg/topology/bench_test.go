@@ -348,8 +348,48 @@ func TestAnASNumberForEachNodeIsOneKindOfNodes(t *testing.T) {
 	}
 }
 
+// subnetMesh returns a mesh of n nodes on Calico v3.32, with an AS number and a network for each number of nodes.
+func subnetMesh(t testing.TB, n, nodesPerNumber, nodesPerNetwork int) *state.Snapshot {
+	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}), calicotest.ClusterInformation(t, "v3.32.1")}
+	for i := range n {
+		network := i / nodesPerNetwork
+		objects = append(objects, clusterNode(t, i+3, calicotest.ASNumber(uint32(4200000000+i/nodesPerNumber)),
+			calicotest.IPv4(fmt.Sprintf("10.%d.%d.%d/24", network>>8, network&255, 1+i%nodesPerNetwork))))
+	}
+	return state.New(objects...)
+}
+
+// TestNodesWithoutACommonLinkAreOneKind verifies that the number of kinds of nodes in a mesh that needs common links
+// grows with the links and AS numbers that several nodes share, and not with the nodes.
+func TestNodesWithoutACommonLinkAreOneKind(t *testing.T) {
+	for name, c := range map[string]struct {
+		s        *state.Snapshot
+		kinds    int
+		sessions int
+	}{
+		"an AS number and a network per node":        {subnetMesh(t, 200, 1, 1), 1, 0},
+		"an AS number per node, one network":         {subnetMesh(t, 200, 1, 200), 1, 200 * 199 / 2},
+		"an AS number and a network per rack of 20":  {subnetMesh(t, 200, 20, 20), 10, 10 * 20 * 19 / 2},
+		"one AS number per rack, a network per node": {subnetMesh(t, 200, 20, 1), 10, 10 * 20 * 19 / 2},
+		"an AS number per node, networks of 20":      {subnetMesh(t, 200, 1, 20), 10, 10 * 20 * 19 / 2},
+		"an AS number per pair, networks of 20":      {subnetMesh(t, 200, 2, 20), 100, 10 * 20 * 19 / 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topology := compute(t, c.s, nil)
+			n := topology.networks[calico.IPv4]
+			if len(n.Mesh) != c.kinds || len(topology.routings[calico.IPv4].vertices) != c.kinds {
+				t.Errorf("%d kinds in the mesh and %d vertices, want %d", len(n.Mesh), len(topology.routings[calico.IPv4].vertices), c.kinds)
+			}
+			in := topology.Summary().Sessions.IPv4
+			if in.Total != c.sessions || in.BrokenReasons[NotOnLink].HalfSessions != 200*199-2*c.sessions {
+				t.Errorf("%d sessions and %d half-sessions without a link, want %d and %d", in.Total, in.BrokenReasons[NotOnLink].HalfSessions, c.sessions, 200*199-2*c.sessions)
+			}
+		})
+	}
+}
+
 // work is the sizes that determine the cost of a topology.
-type work struct{ groups, peerGroups, externals, links, vertices, hops int }
+type work struct{ groups, peerGroups, externals, links, vertices, hops, destinations int }
 
 func (t *Topology) work() work {
 	w := work{groups: len(t.sessions.Classes.List), peerGroups: len(t.sessions.PeerGroups)}
@@ -357,6 +397,7 @@ func (t *Topology) work() work {
 		w.externals += len(t.networks[f].Counted)
 		w.links += len(t.networks[f].Links)
 		w.vertices += len(t.routings[f].vertices)
+		w.destinations += len(t.routings[f].classes)
 		for _, v := range t.routings[f].graph.Vertices {
 			w.hops += len(v.Sessions)
 		}
@@ -372,6 +413,9 @@ func TestTheWorkDoesNotGrowWithTheNodes(t *testing.T) {
 	for _, shape := range shapes {
 		makers[shape.String()] = func(n int) *state.Snapshot { return shape.cluster(t, n) }
 	}
+	makers["filters"] = func(n int) *state.Snapshot { return filtered(t, n, false) }
+	makers["filters, mesh"] = func(n int) *state.Snapshot { return filtered(t, n, true) }
+	makers["routers and Services"] = func(n int) *state.Snapshot { return routed(t, n) }
 	for name, state := range makers {
 		t.Run(name, func(t *testing.T) {
 			small, large := compute(t, state(100), nil).work(), compute(t, state(2000), nil).work()
@@ -379,6 +423,107 @@ func TestTheWorkDoesNotGrowWithTheNodes(t *testing.T) {
 				t.Errorf("100 nodes are %+v, 2,000 nodes %+v: want the same", small, large)
 			}
 		})
+	}
+}
+
+// budgeted returns the states for which the budgets of routes hold, with n nodes: 20 BGPPeers, 10 BGPFilters and 5
+// IPPools. Each BGPFilter rejects another part of an IPPool.
+func budgeted(t testing.TB, n int) map[string]*state.Snapshot {
+	out := map[string]*state.Snapshot{}
+	for mode, mesh := range modes {
+		s := filtered(t, n, mesh)
+		for i := range 10 {
+			s = s.Apply(state.Change{After: partFilter(t, i, "Reject")})
+		}
+		out[mode] = s
+	}
+	return out
+}
+
+// partFilter returns BGPFilter number i of a budgeted state, with an action for a part of an IPPool.
+func partFilter(t testing.TB, i int, action string) calico.Object {
+	return calicotest.Object(t, "BGPFilter", fmt.Sprintf("filter-%d", i), map[string]any{"exportV4": []any{
+		map[string]any{"action": action, "matchOperator": "In", "cidr": fmt.Sprintf("10.%d.%d.0/24", 100+i%5, i)},
+		map[string]any{"action": "Accept", "matchOperator": "In", "cidr": fmt.Sprintf("10.%d.0.0/16", 100+i%5)},
+	}})
+}
+
+// budgetedChanges are the changes of a budgeted state.
+func budgetedChanges() map[string]func(t testing.TB, s *state.Snapshot) state.Change {
+	out := maps.Clone(changes)
+	out["filter"] = func(t testing.TB, _ *state.Snapshot) state.Change {
+		return state.Change{After: partFilter(t, 3, "Accept")}
+	}
+	out["pool"] = func(t testing.TB, _ *state.Snapshot) state.Change {
+		return state.Change{After: calicotest.Object(t, "IPPool", "pool-2", map[string]any{
+			"cidr": "10.102.0.0/16", "ipipMode": "Never", "vxlanMode": "Never", "disableBGPExport": true,
+		})}
+	}
+	return out
+}
+
+// BenchmarkBudgets measures what the budgets of routes are about: the first summary with and without BGPFilters, and a
+// change. Unlike BenchmarkImpact, it does not contain the line of what a change does.
+func BenchmarkBudgets(b *testing.B) {
+	const nodes = 5000
+	states := budgeted(b, nodes)
+	for _, mode := range sortedKeys(states) {
+		for name, s := range map[string]*state.Snapshot{"filters": states[mode], "no-filters": unfiltered(b, nodes, modes[mode])} {
+			b.Run("first/"+name+"/mode="+mode, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					compute(b, s, nil)
+				}
+			})
+		}
+		all := budgetedChanges()
+		for _, name := range sortedKeys(all) {
+			b.Run("change="+name+"/mode="+mode, func(b *testing.B) {
+				before := compute(b, states[mode], nil)
+				next := states[mode].Apply(all[name](b, states[mode]))
+				b.ReportAllocs()
+				for b.Loop() {
+					compute(b, next, before)
+				}
+			})
+		}
+	}
+}
+
+// TestTheWorkOfRoutesIsBounded verifies that the number of kinds of prefixes is that of the parts which BGPFilters
+// distinguish, and that of kinds of nodes the number of lists of BGPFilters, whatever the number of nodes.
+func TestTheWorkOfRoutesIsBounded(t *testing.T) {
+	for mode, s := range budgeted(t, 200) {
+		with, without := compute(t, s, nil).work(), compute(t, unfiltered(t, 200, modes[mode]), nil).work()
+		more := compute(t, budgeted(t, 2000)[mode], nil).work()
+		if len(s.BGPPeers()) != 20 || len(s.BGPFilters()) != 10 || len(s.IPPools()) != 5 {
+			t.Errorf("%d BGPPeers, %d BGPFilters and %d IPPools", len(s.BGPPeers()), len(s.BGPFilters()), len(s.IPPools()))
+		}
+		// One kind of nodes for each of 10 lists of BGPFilters and 3 routers, with and without the other, and the reflectors.
+		if with != more || with.vertices != with.groups || with.vertices > 16 || with.hops > 16*16 || with.destinations != 11 || without.destinations != 1 {
+			t.Errorf("%s: with BGPFilters %+v, with 2,000 nodes %+v, without BGPFilters %+v", mode, with, more, without)
+		}
+	}
+}
+
+// TestAChangeOfABudgetedStateAllocatesAsOftenWithMoreNodes is TestAChangeAllocatesAsOftenWithMoreNodes with BGPFilters and
+// IPPools.
+func TestAChangeOfABudgetedStateAllocatesAsOftenWithMoreNodes(t *testing.T) {
+	small, large, all := budgeted(t, 100), budgeted(t, 2000), budgetedChanges()
+	for _, mode := range sortedKeys(small) {
+		for _, name := range sortedKeys(all) {
+			t.Run(mode+", "+name, func(t *testing.T) {
+				counts := [2]float64{}
+				for i, s := range []*state.Snapshot{small[mode], large[mode]} {
+					before := compute(t, s, nil)
+					next := s.Apply(all[name](t, s))
+					counts[i] = testing.AllocsPerRun(5, func() { compute(t, next, before) })
+				}
+				if counts[1] > counts[0]*1.1+8 {
+					t.Errorf("%v allocations with 100 nodes, %v with 2,000", counts[0], counts[1])
+				}
+			})
+		}
 	}
 }
 

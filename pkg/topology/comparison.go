@@ -369,7 +369,7 @@ func (m *meshComparison) left(i, kind int) int {
 
 // established reports whether mesh sessions come up between nodes of two kinds; -1 is none.
 func (n *network) established(a, b int) bool {
-	return a >= 0 && b >= 0 && n.Rules.MeshReason(a, b) == ""
+	return a >= 0 && b >= 0 && n.MeshReason(a, b) == ""
 }
 
 // count compares the sessions that pair has not visited.

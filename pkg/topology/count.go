@@ -262,7 +262,7 @@ func (n *network) creditMembers(t *tally, l *sessions.Link, s configuring, total
 
 // countMesh counts the mesh sessions between classes without a link, by a formula.
 func (n *network) countMesh(t *tally, degrees []int) {
-	sizes, linked := [sessions.MeshKinds]int{}, make([][sessions.MeshKinds]int, len(n.Classes.List)) // nodes of linked classes
+	sizes, linked := make([]int, len(n.Mesh)), make([]map[int]int, len(n.Classes.List)) // nodes of linked classes
 	kinds := map[uint32]int{}
 	for kind, list := range n.Mesh {
 		for _, g := range list {
@@ -276,13 +276,16 @@ func (n *network) countMesh(t *tally, degrees []int) {
 	for i := range n.Links {
 		l := &n.Links[i]
 		if kind, ok := kinds[l.To]; ok {
+			if linked[l.From] == nil {
+				linked[l.From] = map[int]int{}
+			}
 			linked[l.From][kind] += n.Classes.List[l.To].Nodes
 		}
 	}
 	count := 0 // each session is counted at both ends
 	for g, kind := range kinds {
 		nodes := n.Classes.List[g].Nodes
-		for other := range sessions.MeshKinds {
+		for other := range n.Mesh {
 			peers := sizes[other] - linked[g][other]
 			if other == kind && n.Link(g, g) == nil {
 				peers-- // itself
@@ -292,7 +295,7 @@ func (n *network) countMesh(t *tally, degrees []int) {
 					peers--
 				}
 			}
-			if reason := n.Rules.MeshReason(kind, other); reason == "" {
+			if reason := n.MeshReason(kind, other); reason == "" {
 				count += nodes * peers
 				degrees[g] += peers
 			} else if peers > 0 {

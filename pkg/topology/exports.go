@@ -18,8 +18,9 @@ type exports struct {
 	key   string // equal for equal exports
 }
 
-// exportedPool is the CIDR of an IPPool. disabled is its disableBGPExport.
+// exportedPool is the name and CIDR of an IPPool. disabled is its disableBGPExport.
 type exportedPool struct {
+	name     string
 	cidr     netip.Prefix
 	disabled bool
 }
@@ -29,8 +30,8 @@ func (t *Topology) exports(f calico.Family) exports {
 	var out exports
 	for _, p := range t.snapshot.IPPools() {
 		if p.Family == f && p.CIDR.IsValid() {
-			out.pools = append(out.pools, exportedPool{p.CIDR, p.DisableBGPExport})
-			out.key += fmt.Sprint(" ", p.CIDR, p.DisableBGPExport)
+			out.pools = append(out.pools, exportedPool{p.Name, p.CIDR, p.DisableBGPExport})
+			out.key += fmt.Sprint(" ", p.Name, p.CIDR, p.DisableBGPExport)
 		}
 	}
 	return out
@@ -45,6 +46,15 @@ func (e exports) of(p netip.Prefix) (exported, disabled bool) {
 		}
 	}
 	return exported, disabled
+}
+
+// disabling adds the names of the IPPools with disableBGPExport that contain a prefix to a set.
+func (e exports) disabling(p netip.Prefix, names map[string]bool) {
+	for _, pool := range e.pools {
+		if pool.disabled && contains(pool.cidr, p) {
+			names[pool.name] = true
+		}
+	}
 }
 
 // disabled returns the CIDRs of the IPPools with disableBGPExport.
@@ -68,18 +78,19 @@ func exported(d *routes.Destination) bool {
 	})
 }
 
-// findClasses sets classes and notExported: it divides the prefixes of pods by what this routing and
+// findClasses sets classes, notExported and disabling: it divides the prefixes of pods by what this routing and
 // others do with them. It sets partial if there are too many kinds. O(IPPools x CIDRs of rules squared) at worst.
 func (r *routing) findClasses(others ...*routing) {
 	all, complete := r.prefixClasses(others...)
 	r.classes, r.partial = nil, !complete
-	unexported := map[*podPool]bool{}
+	unexported, disabling := map[*podPool]bool{}, map[string]bool{}
 	for _, c := range all {
 		d := r.destination(c.prefix, false)
 		if !exported(&d) {
 			for _, part := range c.parts {
 				if !r.pods.inSmaller(part) {
 					unexported[part.pool] = true
+					r.pods.exports.disabling(part.CIDR, disabling)
 				}
 			}
 			continue
@@ -88,11 +99,11 @@ func (r *routing) findClasses(others ...*routing) {
 			r.partial = true
 			continue
 		}
-		d.Tunnelled = c.tunnelled
+		d.Tunnelled, d.Kernel = c.tunnelled, r.kernelTerms(c.prefix, c.kernel)
 		c.destination = d
 		r.classes = append(r.classes, c)
 	}
-	r.notExported = []string{}
+	r.notExported, r.disabling = []string{}, sortedKeys(disabling)
 	for i := range r.pods.pools {
 		if unexported[&r.pods.pools[i]] {
 			r.notExported = append(r.notExported, r.pods.pools[i].name)

@@ -67,11 +67,25 @@ func TestExports(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := state.New(slices.Concat(nodes, c.objects)...)
 			r := compute(t, s, nil).Summary().Routes.IPv4
+			if want, set := disablingIn(s), r.ExportDisabledBy; len(r.NotExported) > 0 && !slices.Equal(set, want) || len(r.NotExported) == 0 && len(set) > 0 {
+				t.Errorf("disabled by %v, want %v", set, want)
+			}
 			if got := fmt.Sprintf("not exported %v, %d pairs", r.NotExported, r.WithoutTransit.WithoutRoute.Pairs); got != c.want {
 				t.Errorf("got %s, want %s\nstate:\n%s", got, c.want, show(s))
 			}
 		})
 	}
+}
+
+// disablingIn returns the names of the IPPools with disableBGPExport.
+func disablingIn(s *state.Snapshot) []string {
+	var out []string
+	for _, p := range s.IPPools() {
+		if p.Spec["disableBGPExport"] == true {
+			out = append(out, p.Name)
+		}
+	}
+	return out
 }
 
 // TestRandomStatesDecideExports verifies that the cases of exports are frequent in random states.
@@ -109,5 +123,39 @@ func TestRandomStatesDecideExports(t *testing.T) {
 		if seen[what] < 20 {
 			t.Errorf("%s: only in %d states", what, seen[what])
 		}
+	}
+}
+
+// TestInterfacesOfRoutesThatFelixPrograms verifies for which IPPools and versions nodes have the routes to the pods on others
+// from Felix.
+func TestInterfacesOfRoutesThatFelixPrograms(t *testing.T) {
+	felix := func(value string) calico.Object {
+		return calicotest.Object(t, "FelixConfiguration", calico.Default, map[string]any{"programClusterRoutes": value})
+	}
+	bird := configuration(t, map[string]any{"programClusterRoutes": "Disabled"})
+	for name, c := range map[string]struct {
+		version, ipip, vxlan, cidr string
+		objects                    []calico.Object
+		want                       string
+	}{
+		"VXLAN":                       {"v3.31.2", "Never", "Always", "10.244.0.0/16", nil, "vxlan.calico"},
+		"VXLAN of IPv6":               {"v3.31.2", "Never", "Always", "fd00:244::/64", nil, "vxlan-v6.calico"},
+		"VXLAN between subnets":       {"v3.33.0", "Never", "CrossSubnet", "10.244.0.0/16", nil, unknownInterface},
+		"IPIP, v3.32":                 {"v3.32.1", "Always", "Never", "10.244.0.0/16", nil, ""},
+		"IPIP by Felix, v3.32":        {"v3.32.1", "Always", "Never", "10.244.0.0/16", []calico.Object{felix("Enabled"), bird}, "tunl0"},
+		"IPIP, v3.33":                 {"v3.33.0", "Always", "Never", "10.244.0.0/16", nil, "tunl0"},
+		"IPIP by BIRD, v3.33":         {"v3.33.0", "Always", "Never", "10.244.0.0/16", []calico.Object{felix("Disabled"), configuration(t, map[string]any{"programClusterRoutes": "Enabled"})}, ""},
+		"IPIP between subnets, v3.33": {"v3.33.0", "CrossSubnet", "Never", "10.244.0.0/16", nil, unknownInterface},
+		"no encapsulation":            {"v3.33.0", "Never", "Never", "10.244.0.0/16", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := append([]calico.Object{named(t, "a", 1), calicotest.ClusterInformation(t, c.version), calicotest.IPPool(t, "p", map[string]any{"cidr": c.cidr, "ipipMode": c.ipip, "vxlanMode": c.vxlan})}, c.objects...)
+			topology := compute(t, state.New(objects...), nil)
+			p := topology.snapshot.IPPools()[0]
+			pools := topology.podPrefixes(p.Family, func(*calico.IPPool) bool { return true }).pools
+			if len(pools) != 1 || pools[0].kernel != c.want {
+				t.Errorf("got %+v, want %q", pools, c.want)
+			}
+		})
 	}
 }

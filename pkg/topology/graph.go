@@ -198,7 +198,7 @@ func (n *network) kindOf(a, c uint32) string {
 		if !n.InMesh(a) || !n.InMesh(c) {
 			return ""
 		}
-		if n.Rules.MeshReason(n.MeshKind(a), n.MeshKind(c)) != "" {
+		if n.MeshReason(n.MeshKind(a), n.MeshKind(c)) != "" {
 			return LinkBroken
 		}
 		return LinkMesh

@@ -39,6 +39,8 @@ type Impact struct {
 	// Routes is which routes nodes lose and gain, by family. It compares nodes that
 	// exist before and after the change.
 	Routes PerFamily[RoutesImpact] `json:"routes"`
+	// Peers is which routes external peers lose and gain.
+	Peers PeersImpact `json:"peers"`
 	// Reflectors counts the route reflectors to which other nodes have sessions after the
 	// change, and Clients these nodes. Both are the larger number of the two families.
 	Reflectors int `json:"reflectors"`
@@ -122,17 +124,17 @@ const (
 
 // Empty reports that the change alters no session, no route and no start.
 func (i *Impact) Empty() bool {
-	return i.Added == Kinds{} && i.Removed == Kinds{} && i.Reset == Kinds{} && i.Routes == PerFamily[RoutesImpact]{} &&
+	return i.Added == Kinds{} && i.Removed == Kinds{} && i.Reset == Kinds{} && i.Routes == PerFamily[RoutesImpact]{} && i.Peers.Losing+i.Peers.Gaining == 0 &&
 		i.Start.Seconds == i.Start.SecondsBefore && i.Start.Waiting == i.Start.WaitingBefore && i.Restart.Nodes == 0
 }
 
 // Impact returns what the change from the topology before to t does.
 //
 // O(nodes + links between classes + classes x kinds of classes in the mesh + half-sessions
-// with external peers that changed), and for routes O(kinds of nodes squared). O(1) if no
-// session and no route differs.
+// with external peers that changed), and for routes O(kinds of nodes squared + half-sessions with external
+// peers) for each kind of prefixes. O(1) if no session and no route differs.
 func (t *Topology) Impact(before *Topology) *Impact {
-	out := &Impact{Causes: []string{}}
+	out := &Impact{Causes: []string{}, Peers: PeersImpact{Groups: []PeerGroupImpact{}, Complete: true}}
 	a, b := before.summary, t.summary
 	out.Start = StartImpact{a.Convergence.Start.Seconds, b.Convergence.Start.Seconds, a.Convergence.Waiting.Nodes, b.Convergence.Waiting.Nodes}
 	for _, f := range calico.Families {
@@ -146,7 +148,7 @@ func (t *Topology) Impact(before *Topology) *Impact {
 		}
 		out.Clients = max(out.Clients, clients)
 	}
-	if t.networks == before.networks && t.routings == before.routings {
+	if t.networks == before.networks && t.routings == before.routings && t.services == before.services {
 		out.keep(t)
 		return out
 	}
@@ -159,6 +161,7 @@ func (t *Topology) Impact(before *Topology) *Impact {
 			WithTransit: c.routes(f, routes.WithTransit), WithoutTransit: c.routes(f, routes.WithoutTransit),
 		}
 	}
+	out.Peers = c.peerRoutes()
 	return out
 }
 
@@ -239,6 +242,7 @@ func (i *Impact) String() string {
 	}
 	changes := len(parts) > 0
 	parts = append(parts, i.routesText(changes)...)
+	parts = append(parts, i.Peers.sentences()...)
 	if i.Interruption.AtWorst > 0 {
 		which := "interrupts " + text.Count(i.Interruption.Nodes, "node")
 		if i.Interruption.Nodes == 0 {
@@ -313,12 +317,16 @@ func (i *Impact) routesText(changes bool) []string {
 			out = append(out, fmt.Sprintf("%s %s %s routes to nodes (%s)%s", text.Count(nodes, "node"), text.Either(nodes, one.verb+"s", one.verb), f, text.Count(pairs, "ordered pair"), condition))
 		}
 	}
+	which := "no route"
+	if i.Peers.Losing > 0 {
+		which = "no route between nodes"
+	}
 	switch {
 	case lost || !changes:
 	case i.Interruption.AtWorst > 0:
-		out = append([]string{"no route is lost"}, out...)
+		out = append([]string{which + " is lost"}, out...)
 	default:
-		out = append([]string{"no route is lost or interrupted"}, out...)
+		out = append([]string{which + " is lost or interrupted"}, out...)
 	}
 	return out
 }

@@ -115,6 +115,46 @@ func (m *naive) reads(field string) bool {
 	return out
 }
 
+// kernelInterface returns the interface of the routes that Felix programs to a block of another node, "" for none: that of
+// the smallest pool around it.
+func (m *naive) kernelInterface(f calico.Family, block netip.Prefix) string {
+	bits, out := -1, ""
+	for _, b := range m.allBlocks(f) {
+		if b.prefix != block || b.pool.CIDR.Bits() <= bits {
+			continue
+		}
+		bits, out = b.pool.CIDR.Bits(), ""
+		if b.pool.Spec["vxlanMode"] == "Always" {
+			out = map[calico.Family]string{calico.IPv4: "vxlan.calico", calico.IPv6: "vxlan-v6.calico"}[f]
+		}
+	}
+	return out
+}
+
+// kernelRoute returns the route to a block that a node has from Felix, as it sends it over a session with an external peer,
+// and false if it sends none.
+func (w *naiveFlood) kernelRoute(s *naiveSlot) (naiveRoute, bool) {
+	one := *w
+	one.kernel = w.model.kernelInterface(w.family, w.block)
+	next := w.model.own(s.node, w.family)
+	if one.kernel == "" || s.internal() {
+		return next, false
+	}
+	if next.path = []uint32{s.localASN()}; s.candidates[0].NextHopMode == "Keep" {
+		next.hop = nil
+	}
+	switch one.filter("export", s, &next, false) {
+	case "Reject":
+		return next, false
+	case "":
+		for _, c := range w.model.advertised(s.node, w.block) {
+			next.communities = withText(next.communities, c)
+		}
+		return next, !w.model.unexported(w.block)
+	}
+	return next, true
+}
+
 // priority is that of the routes that nodes originate.
 func (m *naive) priority(f calico.Family) int64 {
 	if c := m.state.BGPConfiguration(calico.Default); c != nil {
@@ -237,8 +277,11 @@ func (w *naiveFlood) matches(rule map[string]any, s *naiveSlot, r *naiveRoute, l
 	if pattern, ok := rule["interface"].(string); ok {
 		matched, _ := path.Match(pattern, "")
 		// The interface towards a node is not known, but none of Calico's.
+		byKernel, _ := path.Match(pattern, w.kernel)
 		switch {
-		case pattern == "*":
+		case w.kernel != "" && !byKernel:
+			return "no"
+		case pattern == "*", w.kernel != "":
 		case !learned && !matched, pattern == "vxlan.calico", pattern == "cali*":
 			return "no"
 		default:

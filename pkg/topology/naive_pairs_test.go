@@ -3,12 +3,13 @@ package topology
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
 // bad lists the reasons, the worst one last.
-var bad = []Reason{"", ASNumberMismatch, NobodyDials, TTLSecurityMismatch, PasswordMismatch, NoReturn, Overlapping, AddressShared, ASNumberZero}
+var bad = []Reason{"", ASNumberMismatch, NobodyDials, TTLSecurityMismatch, PasswordMismatch, NotOnLink, NoReturn, Overlapping, AddressShared, ASNumberZero}
 
 // worse returns the worse of two reasons.
 func worse(a, b Reason) Reason { return bad[max(slices.Index(bad, a), slices.Index(bad, b))] }
@@ -70,6 +71,8 @@ func (m *naive) mismatch(near, far *calico.Node, own, other HalfSession) Reason 
 		return !h.Passive && h.PeerPort == naivePort(m.listenPort(to))
 	}
 	switch {
+	case m.offLink(near, far, own), m.offLink(far, near, other):
+		return NotOnLink
 	case own.PeerASN != other.LocalASN || other.PeerASN != own.LocalASN:
 		return ASNumberMismatch
 	case own.Password != other.Password:
@@ -80,6 +83,18 @@ func (m *naive) mismatch(near, far *calico.Node, own, other HalfSession) Reason 
 		return NobodyDials
 	}
 	return ""
+}
+
+// direct reports whether a half-session is one of the mesh over eBGP that BIRD configures only on a link.
+func (m *naive) direct(h HalfSession) bool {
+	return strings.HasPrefix(h.Protocol, "Mesh_") && h.PeerASN != h.LocalASN && !m.atLeast(3, 33, 0)
+}
+
+// offLink reports whether the address of the peer is not in the network of a node that needs it there.
+func (m *naive) offLink(near, far *calico.Node, h HalfSession) bool {
+	f := calico.FamilyOf(netip.MustParseAddr(h.PeerIP))
+	network := near.Address[f]
+	return m.direct(h) && !network.IsSingleIP() && !network.Masked().Contains(far.Address[f].Addr())
 }
 
 // shared reports whether several nodes have an address.

@@ -41,6 +41,7 @@ type naiveFlood struct {
 	routes, fresh []naiveRoute
 	all           bool
 	silent        string // the name of a node that sends nothing
+	kernel        string // the interface of routes that nodes have from the kernel, "" for others
 }
 
 // naiveReading tells whether the external peer of a slot passes routes on, and whether external
@@ -205,7 +206,7 @@ func (s *naiveSlot) reflected(r naiveRoute) bool {
 // sent returns r as a node sends it over s, and false if it does not.
 func (w *naiveFlood) sent(r naiveRoute, s *naiveSlot) (naiveRoute, bool) {
 	next := r
-	if mode := s.candidates[0].NextHopMode; mode == "Self" || !s.internal() && mode != "Keep" {
+	if mode := s.candidates[0].NextHopMode; mode == "Self" || !s.internal() && mode != "Keep" && !w.model.direct(s.candidates[0]) {
 		next.hop = s.node
 	}
 	switch {

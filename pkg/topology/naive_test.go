@@ -36,7 +36,7 @@ func TestRandomStatesHaveEverythingInThem(t *testing.T) {
 		"Global ASNumberMismatch", "Global ASNumberZero", "Global AddressShared", "Global External", "Global NoReturn", "Global NobodyDials",
 		"Global Overlapping", "Global Paired", "Global PasswordMismatch", "Global TTLSecurityMismatch",
 		"Local External",
-		"Mesh ASNumberMismatch", "Mesh ASNumberZero", "Mesh AddressShared", "Mesh NobodyDials", "Mesh Overlapping", "Mesh Paired", "Mesh PasswordMismatch", "Mesh TTLSecurityMismatch",
+		"Mesh ASNumberMismatch", "Mesh ASNumberZero", "Mesh AddressShared", "Mesh NobodyDials", "Mesh NotOnLink", "Mesh Overlapping", "Mesh Paired", "Mesh PasswordMismatch", "Mesh TTLSecurityMismatch",
 		"Node ASNumberMismatch", "Node ASNumberZero", "Node AddressShared", "Node External", "Node NoReturn",
 		"Node Overlapping", "Node Paired", "Node PasswordMismatch", "Node TTLSecurityMismatch",
 		"ambiguous Broken", "ambiguous External", "ambiguous Paired", "client Broken", "client External", "client Paired",

@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,29 @@ type podPool struct {
 	cidr      netip.Prefix
 	blockSize int
 	tunnelled bool
+	// kernel is the interface of the routes that Felix programs on every node to the pods on others: "" if Felix
+	// programs none, unknownInterface if it is not always the same.
+	kernel string
+}
+
+// unknownInterface is the interface of routes of which some leave by a tunnel and others not.
+const unknownInterface = "?"
+
+// kernelInterface returns podPool.kernel of an IPPool. BIRD learns these routes from the kernel (protocol kernel in
+// bird.cfg.template), and rejects them only towards iBGP peers if they leave by an interface of Calico (bird_ipam.cfg.template;
+// bgp_processor.go, processIPPools).
+func (n *needs) kernelInterface(p *calico.IPPool) string {
+	switch {
+	case p.VXLANMode == string(v3.VXLANModeAlways):
+		return map[calico.Family]string{calico.IPv4: "vxlan.calico", calico.IPv6: "vxlan-v6.calico"}[p.Family]
+	case p.VXLANMode != string(v3.VXLANModeNever):
+		return unknownInterface
+	case p.IPIPMode == string(v3.IPIPModeNever) || n.ipip:
+		return ""
+	case p.IPIPMode == string(v3.IPIPModeAlways):
+		return "tunl0"
+	}
+	return unknownInterface
 }
 
 // podPrefixes returns the prefixes that need BGP in a family. O(IPPools).
@@ -43,8 +67,20 @@ func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool)
 	for _, p := range t.snapshot.IPPools() {
 		if p.Family == f && p.CIDR.IsValid() && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
 			tunnelled := t.needs.tunnels && f == calico.IPv4 && p.IPIPMode == string(v3.IPIPModeAlways)
-			out.pools = append(out.pools, podPool{p.Name, p.CIDR, p.BlockSize(), tunnelled})
+			out.pools = append(out.pools, podPool{p.Name, p.CIDR, p.BlockSize(), tunnelled, t.felix.kernelInterface(p)})
 			out.key += fmt.Sprint(" ", p.Name, p.CIDR, p.BlockSize(), tunnelled)
+		}
+	}
+	return out
+}
+
+// kernelOf returns podPool.kernel of the smallest IPPool that contains a prefix: Felix finds the IPPool of a block by its
+// longest prefix (felix/calc/l3_route_resolver.go).
+func (p *podPrefixes) kernelOf(prefix netip.Prefix) string {
+	bits, out := -1, ""
+	for i := range p.pools {
+		if one := &p.pools[i]; one.cidr.Bits() > bits && contains(one.cidr, prefix) {
+			bits, out = one.cidr.Bits(), one.kernel
 		}
 	}
 	return out
@@ -127,10 +163,11 @@ func (r *routing) destinations() []routes.Destination {
 }
 
 // prefixClass is the prefixes of pods that all rules and prefixAdvertisements treat alike, all or none
-// of which are tunnelled. prefix is one of them.
+// of which are tunnelled, and whose podPool.kernel is the same. prefix is one of them.
 type prefixClass struct {
 	prefix    netip.Prefix
 	tunnelled bool
+	kernel    string
 	parts     []poolPart
 	// destination is what the sessions do with the routes; see findClasses.
 	destination routes.Destination
@@ -152,6 +189,11 @@ func (r *routing) prefixClasses(others ...*routing) (classes []prefixClass, all 
 		networks, list := one.distinguishing()
 		advertised, rules = append(advertised, networks...), append(rules, list...)
 	}
+	if slices.ContainsFunc(r.pods.pools, func(p podPool) bool { return p.kernel != "" }) {
+		for _, p := range r.pods.pools {
+			advertised = append(advertised, p.cidr)
+		}
+	}
 	known := map[string]int{}
 	all = true
 	for i := range r.pods.pools {
@@ -163,12 +205,13 @@ func (r *routing) prefixClasses(others ...*routing) (classes []prefixClass, all 
 			for _, one := range by {
 				key.WriteString(one.matches(region.Prefix, false) + "|")
 			}
-			key.WriteString(strconv.FormatBool(pool.tunnelled))
+			kernel := r.pods.kernelOf(region.Prefix)
+			key.WriteString(strconv.FormatBool(pool.tunnelled) + kernel)
 			k, ok := known[key.String()]
 			if !ok {
 				k = len(classes)
 				known[key.String()] = k
-				classes = append(classes, prefixClass{prefix: region.Prefix, tunnelled: pool.tunnelled})
+				classes = append(classes, prefixClass{prefix: region.Prefix, tunnelled: pool.tunnelled, kernel: kernel})
 			}
 			classes[k].parts = append(classes[k].parts, poolPart{pool, region})
 		}
@@ -287,23 +330,54 @@ func effects(rules bgpfilter.Rules, p netip.Prefix) []bgpfilter.Effect {
 func terms(rules bgpfilter.Rules, p netip.Prefix) []routes.Term {
 	out := []routes.Term{}
 	for _, e := range effects(rules, p) {
-		t := routes.Term{Learned: e.Learned, EBGP: e.EBGP, IBGP: e.IBGP, Path: e.Path, Accept: e.Accept, Add: communities(e.Add), Prepend: e.Prepend}
+		t := termOf(&e)
 		if e.Interface != "" {
 			// Own routes have no interface. That of learned ones is not in any object.
 			t.Learned, t.Uncertain = true, true
 		}
-		if e.Community != "" {
-			t.Community = &communities([]string{e.Community})[0]
-		}
-		if e.Priority != nil {
-			t.Preference = new(routes.MaxPreference - *e.Priority)
-		}
-		if e.Set != nil {
-			t.Set = new(routes.MaxPreference - *e.Set)
-		}
 		out = append(out, t)
 	}
 	return out
+}
+
+// kernelTerms returns what the export policies do with routes that nodes have from Felix to a prefix, nil if they have
+// none. kernel is podPool.kernel.
+func (r *routing) kernelTerms(p netip.Prefix, kernel string) []routes.Terms {
+	if kernel == "" {
+		return nil
+	}
+	out := make([]routes.Terms, 1+len(r.policies.lists))
+	for i, list := range r.policies.lists {
+		for k := range list {
+			terms := []routes.Term{}
+			for _, e := range list[k].rules[bgpfilter.Export].For(p) {
+				matched, err := path.Match(e.Interface, kernel)
+				if e.Learned || e.Interface != "" && kernel != unknownInterface && (err != nil || !matched) {
+					continue
+				}
+				t := termOf(&e)
+				t.Uncertain = e.Interface != "" && kernel == unknownInterface
+				terms = append(terms, t)
+			}
+			out[i+1] = append(out[i+1], terms)
+		}
+	}
+	return out
+}
+
+// termOf returns what an effect does, without its Interface.
+func termOf(e *bgpfilter.Effect) routes.Term {
+	t := routes.Term{Learned: e.Learned, EBGP: e.EBGP, IBGP: e.IBGP, Path: e.Path, Accept: e.Accept, Add: communities(e.Add), Prepend: e.Prepend}
+	if e.Community != "" {
+		t.Community = &communities([]string{e.Community})[0]
+	}
+	if e.Priority != nil {
+		t.Preference = new(routes.MaxPreference - *e.Priority)
+	}
+	if e.Set != nil {
+		t.Set = new(routes.MaxPreference - *e.Set)
+	}
+	return t
 }
 
 // calicoInterface reports whether a pattern matches only interfaces that Calico makes. Routes

@@ -41,10 +41,12 @@ type generator struct {
 	odd int
 	// filtered means that BGPFilters are frequent.
 	filtered bool
+	// divided means that nodes are in several subnets.
+	divided bool
 }
 
 func newGenerator(t testing.TB, c choices) *generator {
-	return &generator{t: t, choices: c, odd: pick(c, 0, 1, 3), filtered: c.IntN(3) == 0}
+	return &generator{t: t, choices: c, odd: pick(c, 0, 1, 3), filtered: c.IntN(3) == 0, divided: c.IntN(4) == 0}
 }
 
 func pick[T any](c choices, of ...T) T { return of[c.IntN(len(of))] }
@@ -140,6 +142,10 @@ func (g *generator) node(i int) calico.Object {
 		}
 		return hosts[i]
 	}
+	masks := []int{24, 64}
+	if g.divided {
+		masks = []int{pick(g.choices, 28, 28, 26, 24), pick(g.choices, 124, 124, 120, 64)}
+	}
 	var options []calicotest.Tweak
 	switch {
 	case g.oddly() && g.one(4):
@@ -148,14 +154,14 @@ func (g *generator) node(i int) calico.Object {
 	case g.oddly() && g.one(2): // Addresses that autodetection takes from the wrong interface.
 		options = append(options, calicotest.BGP("ipv4Address", pick(g.choices, "172.17.0.1/16", "172.18.0.1/16", "10.9.0.5/24", "10.9.0.6/16", "10.9.0.7")))
 	default:
-		options = append(options, calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.0.%d/24", host())))
+		options = append(options, calicotest.BGP("ipv4Address", fmt.Sprintf("10.0.0.%d/%d", host(), masks[0])))
 	}
 	switch {
 	case g.one(2):
 	case g.oddly() && g.one(4):
 		options = append(options, calicotest.BGP("ipv6Address", fmt.Sprintf("fe80::%d", host())))
 	default:
-		options = append(options, calicotest.BGP("ipv6Address", fmt.Sprintf("fd00::%d/64", host())))
+		options = append(options, calicotest.BGP("ipv6Address", fmt.Sprintf("fd00::%d/%d", host(), masks[1])))
 	}
 	if g.one(3) {
 		options = append(options, calicotest.BGP("routeReflectorClusterID", g.clusterID()), calicotest.Label("rr", ""))

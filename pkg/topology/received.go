@@ -194,6 +194,7 @@ func (m *MissingRoutes) Key() string { return fmt.Sprint(m.Prefixes, m.Origins.n
 func NewRouteQuery(ctx context.Context, s *state.Snapshot) (*RouteQuery, error) {
 	t := &Topology{snapshot: s, index: nodes.New(s.Nodes(), nil, selectorsOf(s)), allocations: newAllocations(s, nil)}
 	t.index.Reserve(len(s.BGPPeers()))
+	t.felix = t.newProgramming(t.felixScopes()).needs
 	q := &RouteQuery{t: t}
 	var err error
 	apart := t.index.Select(calico.ExcludedFromServices, excludedFromServices)

@@ -257,13 +257,25 @@ func (m *naive) receivedBy(q *RouteQuery, f calico.Family, origin *calico.Node, 
 }
 
 // sentTo returns the routes of a node to a block that nodes send to an external peer.
-func (m *naive) sentTo(q *RouteQuery, f calico.Family, origin *calico.Node, block netip.Prefix, peer netip.Addr, services bool) []flatRoute {
-	var out []flatRoute
+func (m *naive) sentTo(q *RouteQuery, f calico.Family, origin *calico.Node, block netip.Prefix, peer netip.Addr, services bool) (out []flatRoute) {
 	if !origin.SpeaksBGP(f) {
 		return nil
 	}
 	w := &naiveFlood{model: m, family: f, block: block, services: services, reading: m.reading(false), all: true}
+	has := map[*calico.Node][]naiveRoute{}
+	defer func() {
+		for _, s := range m.slots {
+			if s.family != f || services || !block.IsValid() || s.peer != peer || s.status != External || !w.carriesKernel(s, origin, has) {
+				continue
+			}
+			next, _ := w.kernelRoute(s)
+			one := m.flatten(q, f, origin, next)
+			one.sender, one.kind, one.hop = s.node.Name, sessionType(false), hopKind(next.hop, origin.Name, s.node.Name)
+			out = append(out, one)
+		}
+	}()
 	w.run(origin, func(r naiveRoute) {
+		has[r.at] = append(has[r.at], r)
 		if services && r.in != nil && !excluded(r.at) {
 			return // It prefers its own route.
 		}

@@ -26,9 +26,10 @@ type routing struct {
 	policies policies
 	asn      asNumbers
 	// classes are the prefixes of pods to which nodes may export routes; see findClasses. notExported names
-	// the IPPools with others.
+	// the IPPools with others, and disabling those whose disableBGPExport is the reason.
 	classes     []prefixClass
 	notExported []string
+	disabling   []string
 	// partial reports that not all kinds of prefixes are followed.
 	partial bool
 	// serviceRanges are the ranges of addresses of Services that distinguish prefixes of pods. They do
@@ -245,11 +246,15 @@ func (r *routing) sessions(g uint32, edges []edge, kinds []int) []routes.Session
 	for v := range r.vertices {
 		other := r.vertices[v].classes[0]
 		kind := kinds[other]
-		if kind < 0 || linked[int32(v)] || n.SharesAddress(other) || n.Rules.MeshReason(kinds[g], kind) != "" {
+		if kind < 0 || linked[int32(v)] || n.SharesAddress(other) || n.MeshReason(kinds[g], kind) != "" {
 			continue
 		}
 		a, b := r.asn.of(n.Classes.List[g].ASN), r.asn.of(n.Classes.List[other].ASN)
-		out = append(out, routes.Session{To: int32(v), Internal: a == b && a != routes.Anonymous, ASN: a, PeerASN: b})
+		one := routes.Session{To: int32(v), Internal: a == b && a != routes.Anonymous, ASN: a, PeerASN: b}
+		if r.nextHops && !one.Internal && n.DirectMesh() {
+			one.NextHop = routes.NextHopKeep
+		}
+		out = append(out, one)
 	}
 	return out
 }
@@ -340,13 +345,13 @@ func (r *routing) signature(g uint32, mesh int, edges []edge, externals [][]rout
 	s := &n.Classes.List[g]
 	b := make([]byte, 0, 16+16*len(edges))
 	b = append(b, s.ClusterID...)
-	b = append(b, 0, byte(mesh+1))
+	b = append(b, 0)
 	number := func(list ...uint32) {
 		for _, n := range list {
 			b = binary.BigEndian.AppendUint32(b, n)
 		}
 	}
-	number(r.asn.of(s.ASN), uint32(n.Adds(g)))
+	number(uint32(mesh+1), r.asn.of(s.ASN), uint32(n.Adds(g)))
 	if n.SharesAddress(g) {
 		number(g + 1)
 	}

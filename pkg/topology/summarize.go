@@ -298,7 +298,7 @@ func (t *Topology) routes(before *Topology) *PerFamily[Routes] {
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
 		}
 		one.NoAddress = t.noAddress(f)
-		one.NotExported, one.Filtered, one.BGPPeers = r.notExported, []string{}, peers
+		one.NotExported, one.ExportDisabledBy, one.Filtered, one.BGPPeers = r.notExported, r.disabling, []string{}, peers
 		for _, p := range t.sessions.Peerings {
 			if (p.Forward[f] || p.Reverse[f]) && !r.understands(p.Peer) {
 				one.Filtered = append(one.Filtered, p.Peer.Name)

@@ -308,6 +308,8 @@ type Routes struct {
 	// NotExported names the IPPools that need BGP and have prefixes to which no node exports routes:
 	// disableBGPExport of an IPPool that contains them applies, and no BGPFilter accepts them.
 	NotExported []string `json:"notExported"`
+	// ExportDisabledBy names the IPPools that contain these prefixes and have disableBGPExport.
+	ExportDisabledBy []string `json:"exportDisabledBy"`
 	// BGPPeers names the BGPPeers that configure sessions of nodes in either family,
 	// except sessions with pods.
 	BGPPeers []string `json:"bgpPeers"`

@@ -37,6 +37,7 @@ type Topology struct {
 	measures, sessionMeasures measures
 	allocations               *allocations
 	needs                     needs
+	felix                     needs // the same, also where needs is not set
 	peersSince                peersSince
 }
 
@@ -127,7 +128,7 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 	t.allocations = newAllocations(s, before)
 	scopes := t.felixScopes()
 	programming := t.newProgramming(scopes)
-	t.needs = programming.needs
+	t.needs, t.felix = programming.needs, programming.needs
 	switch reuse {
 	case sessions.ReuseNetworks:
 		t.networks, t.tallies, t.waiting = before.networks, before.tallies, before.waiting

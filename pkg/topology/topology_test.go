@@ -262,6 +262,23 @@ func TestAMissingASNumberIsTheClustersOnTheWayBack(t *testing.T) {
 	}
 }
 
+// Calico writes reachableBy into the static routes of a node also for its own address, but only for that BGPPeer, of several
+// that differ in their nodes, that has the node as a peer.
+func TestOnlyTheBGPPeerOfANodesOwnAddressFreezesIt(t *testing.T) {
+	to := func(name, rack string) calico.Object {
+		return calicotest.Object(t, "BGPPeer", name, map[string]any{"nodeSelector": "all()", "peerSelector": "rack == '" + rack + "'", "reachableBy": "10.0.0.254", "reversePeering": "Manual"})
+	}
+	topology := compute(t, state.New(meshOff(t), to("a", "a"), to("b", "b"),
+		calicotest.Node(t, "four", calicotest.IPv4("10.0.0.1"), calicotest.Label("rack", "a")),
+		calicotest.Node(t, "dual", calicotest.IPv4("10.0.0.2"), calicotest.IPv6("fd00::2"), calicotest.Label("rack", "b"))), nil)
+	if list := topology.Summary().Sessions.IPv6.FrozenReasons; len(list) != 1 || len(list[0].Objects) != 1 || list[0].Objects[0].Name != "b" {
+		t.Errorf("reasons: %+v, want that of b alone", list)
+	}
+	if frozen := topology.Frozen(); len(frozen) != 1 || len(frozen[0].Rejected) != 1 || frozen[0].Rejected[0].Name != "b" {
+		t.Errorf("frozen: %+v, want dual by b alone", frozen)
+	}
+}
+
 // A node replaces another one with the same address between two snapshots.
 func TestANodeReplacedByAnotherIsNotTakenForIt(t *testing.T) {
 	at := func(name, address string) calico.Object {

@@ -61,6 +61,29 @@ func meshTraps(t *testing.T) map[string]*trap {
 				a to b: no IPv4 route
 				b to a: no IPv4 route`,
 		},
+		"a mesh of mixed AS numbers needs one link up to v3.32": {
+			objects: []calico.Object{calicotest.ClusterInformation(t, "v3.32.1"), at(t, "a", "10.0.1.1/24", calicotest.ASNumber(65001)), at(t, "b", "10.0.1.2/24", calicotest.ASNumber(65002)),
+				at(t, "c", "10.0.2.3/24", calicotest.ASNumber(65002)), at(t, "wide", "10.0.2.4/16", calicotest.ASNumber(65003))},
+			want: `
+				a Mesh_10_0_1_2 Paired b asn 65001>65002 passive by
+				a Mesh_10_0_2_3 NotOnLink c asn 65001>65002 passive by
+				a Mesh_10_0_2_4 NotOnLink wide asn 65001>65003 passive by
+				b Mesh_10_0_1_1 Paired a asn 65002>65001 by
+				b Mesh_10_0_2_3 Paired c asn 65002>65002 passive by
+				b Mesh_10_0_2_4 NotOnLink wide asn 65002>65003 passive by
+				c Mesh_10_0_1_1 NotOnLink a asn 65002>65001 by
+				c Mesh_10_0_1_2 Paired b asn 65002>65002 by
+				c Mesh_10_0_2_4 Paired wide asn 65002>65003 passive by
+				wide Mesh_10_0_1_1 NotOnLink a asn 65003>65001 by
+				wide Mesh_10_0_1_2 NotOnLink b asn 65003>65002 by
+				wide Mesh_10_0_2_3 Paired c asn 65003>65002 by`,
+		},
+		"a mesh of mixed AS numbers needs no common link since v3.33": {
+			objects: []calico.Object{calicotest.ClusterInformation(t, "v3.33.0"), at(t, "a", "10.0.1.1/24", calicotest.ASNumber(65001)), at(t, "c", "10.0.2.3/24", calicotest.ASNumber(65002))},
+			want: `
+				a Mesh_10_0_2_3 Paired c asn 65001>65002 passive by
+				c Mesh_10_0_1_1 Paired a asn 65002>65001 by`,
+		},
 		"a cluster ID takes a node out of the mesh on both ends": {
 			objects: []calico.Object{a, b, at(t, "c", "10.0.0.3", calicotest.BGP("routeReflectorClusterID", "244.0.0.1"))},
 			want: `

@@ -109,18 +109,25 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 	input.state.routes[family].withTransit.nodes > 1
 	pools := [name | some name in input.state.routes[family].notExported; name in need.pools]
 	count(pools) > 0
+	setting := input.state.routes[family].exportDisabledBy
 	found := {
 		"id": sprintf("%s/not-exported", [family]),
 		"size": count(pools),
 		"msg": concat("", [
 			sprintf("no %s routes to the pods of %s: ", [family, text.listed(count(pools), "IPPool", pools)]),
-			"disableBGPExport applies and no BGPFilter accepts them, but pod traffic between nodes needs BGP; ",
+			_disable(pools, setting),
+			" applies and no BGPFilter accepts them, but pod traffic between nodes needs BGP; ",
 			"set disableBGPExport: false, or vxlanMode: Always with ipipMode: Never",
 		]),
-		"details": {"family": family, "ipPools": pools},
-		"objects": objects.named("IPPool", pools, ["spec.disableBGPExport"]),
+		"details": {"family": family, "ipPools": pools, "disabledBy": setting},
+		"objects": objects.named("IPPool", setting, ["spec.disableBGPExport"]),
 	}
 }
+
+# The IPPools are named if they are not those without routes.
+_disable(pools, setting) := "disableBGPExport" if {
+	{name | some name in setting} == {name | some name in pools}
+} else := sprintf("disableBGPExport of %s", [text.listed(count(setting), "IPPool", setting)])
 
 # METADATA
 # description: |

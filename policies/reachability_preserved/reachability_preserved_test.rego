@@ -273,7 +273,10 @@ test_fail_both_families_are_named if {
 
 test_fail_a_pool_is_not_exported if {
 	pools := {"podTraffic": {"IPv4": {"pools": ["pool-a"]}}}
-	_violations(object.union(pools, {"routes": {"IPv4": {"notExported": ["pool-a"]}}})) == {{
+	_violations(object.union(pools, {"routes": {"IPv4": {
+		"notExported": ["pool-a"],
+		"exportDisabledBy": ["pool-a"],
+	}}})) == {{
 		"id": "IPv4/not-exported",
 		"size": 1,
 		"msg": concat("", [
@@ -281,14 +284,23 @@ test_fail_a_pool_is_not_exported if {
 			"BGPFilter accepts them, but pod traffic between nodes needs BGP; set disableBGPExport: false, or ",
 			"vxlanMode: Always with ipipMode: Never",
 		]),
-		"details": {"family": "IPv4", "ipPools": ["pool-a"]},
+		"details": {"family": "IPv4", "ipPools": ["pool-a"], "disabledBy": ["pool-a"]},
 		"objects": [{"kind": "IPPool", "name": "pool-a", "fields": ["spec.disableBGPExport"]}],
 	}}
 }
 
+test_fail_a_pool_inside_another_is_not_exported if {
+	some violation in _violations({
+		"podTraffic": {"IPv4": {"pools": ["small"]}},
+		"routes": {"IPv4": {"notExported": ["small"], "exportDisabledBy": ["big"]}},
+	})
+	contains(violation.msg, "of 1 IPPool (small): disableBGPExport of 1 IPPool (big) applies and no BGPFilter ")
+	violation.objects == [{"kind": "IPPool", "name": "big", "fields": ["spec.disableBGPExport"]}]
+}
+
 test_fail_many_pools_are_not_exported if {
 	pools := ["pool-a", "pool-b", "pool-c", "pool-d", "pool-e"]
-	patch := {"routes": {"IPv4": {"notExported": pools}}, "podTraffic": {"IPv4": {"pools": pools}}}
+	patch := {"routes": {"IPv4": {"notExported": pools, "exportDisabledBy": pools}}, "podTraffic": {"IPv4": {"pools": pools}}}
 	some violation in _violations(patch)
 	violation.size == 5
 	violation.msg == concat("", [

@@ -203,6 +203,7 @@ _routes(reach) := {
 	"knownTransit": [],
 	"noAddress": _no_nodes,
 	"notExported": [],
+	"exportDisabledBy": [],
 	"bgpPeers": ["to-reflectors"],
 	"filtered": [],
 }

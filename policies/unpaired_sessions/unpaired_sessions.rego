@@ -4,7 +4,8 @@
 #   Finds half-sessions without a matching half-session on the other node. The two nodes
 #   of a session must both be configured for it: with each other's AS number, the same
 #   password, TTL security on both or neither, and a port on which the other node listens.
-#   And each of them needs an address of its own.
+#   And each of them needs an address of its own. Up to Calico v3.32, sessions of the mesh between
+#   different AS numbers also need a common link.
 #
 #   Otherwise the session never comes up and, for most causes, each start of calico-node
 #   waits 240 s for it. overlapping-sessions finds idle duplicates of a session, and
@@ -126,6 +127,11 @@ _reasons := {
 		"cause": "only one end has TTL security",
 		"fields": {"BGPConfiguration": [], "BGPPeer": ["spec.ttlSecurity"]},
 		"remedy": "set the same ttlSecurity for both ends",
+	},
+	"NotOnLink": {
+		"cause": "the mesh connects nodes with different AS numbers only on a common link up to Calico v3.32",
+		"fields": {"BGPConfiguration": ["spec.asNumber", "spec.nodeToNodeMeshEnabled"], "BGPPeer": []},
+		"remedy": "replace the mesh by BGPPeers, upgrade Calico to v3.33, or give the nodes one AS number",
 	},
 	"NobodyDials": {
 		"cause": "neither end connects to a port on which the other listens",

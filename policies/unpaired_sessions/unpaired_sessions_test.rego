@@ -81,7 +81,7 @@ test_fail_several_bgp_peers_are_named if {
 }
 
 test_fail_each_reason_is_a_violation if {
-	reasons := {"NoReturn", "ASNumberMismatch", "PasswordMismatch", "TTLSecurityMismatch", "NobodyDials"}
+	reasons := {"NoReturn", "ASNumberMismatch", "PasswordMismatch", "TTLSecurityMismatch", "NobodyDials", "NotOnLink"}
 	patch := {"sessions": {"IPv6": {"brokenReasons": {reason: _some | some reason in reasons}}}}
 	{violation.details.reason | some violation in _violations(patch)} == reasons
 }

@@ -112,6 +112,9 @@ func (n *Node) writeExports(line func(string, ...any), settings *Settings) {
 	}
 	line("}")
 	line("filter kernel_routes {")
+	for _, cidr := range settings.VXLAN {
+		line("  if ( net ~ %s ) then { reject; }", cidr)
+	}
 	for _, cidr := range settings.Ranges {
 		line("  if ( net ~ %s ) then { reject; }", cidr)
 	}
@@ -137,9 +140,11 @@ func (n *Node) protocol(h topology.HalfSession, settings *Settings) string {
 	if h.SourceAddress != "" {
 		line("  source address %s;", h.SourceAddress)
 	}
-	if h.TTLSecurity > 0 {
+	switch {
+	case n.DirectMesh && strings.HasPrefix(h.Protocol, "Mesh_"):
+	case h.TTLSecurity > 0:
 		line("  ttl security on; multihop %d;", h.TTLSecurity)
-	} else {
+	default:
 		line("  ttl security off; multihop;")
 	}
 	if h.Passive {
@@ -175,6 +180,9 @@ func (n *Node) protocol(h topology.HalfSession, settings *Settings) string {
 	line("    else { if (!defined(krt_metric)) then { krt_metric = %d; } bgp_local_pref = %d - krt_metric; }", settings.Priority, maxPriority)
 	for _, name := range h.Filters {
 		line("    %s", call(settings.Calls[name][1], &h))
+	}
+	if h.LocalASN == h.PeerASN {
+		line("    if (defined(ifname)) then { if (ifname ~ \"*.calico\") then reject; }")
 	}
 	line("    export_to_peers();")
 	line("    reject;")

@@ -16,8 +16,9 @@ import (
 	"github.com/bgpguard/bgpguard/pkg/topology"
 )
 
-// The networks of a test, by family. All node addresses are in linkNetworks, which is one link. The pods of the Nth node
-// by name, counted from 1, have the Nth block of podNetworks.
+// The networks of a test, by family. All node addresses are in linkNetworks, which is one link, but for nodes whose mask
+// is longer: these reach the other networks only through a gateway. The pods of the Nth node by name, counted from 1, have
+// the Nth block of podNetworks.
 var (
 	linkNetworks = [2]netip.Prefix{netip.MustParsePrefix("10.192.0.0/16"), netip.MustParsePrefix("fd00:192::/64")}
 	podNetworks  = [2]netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:244::/32")}
@@ -28,6 +29,10 @@ type Node struct {
 	Name string
 	// Address is the address by family; the zero Addr means that the node has none, and no BIRD.
 	Address [2]netip.Addr
+	// Network is the network of the interface by family, the zero Prefix for linkNetworks.
+	Network [2]netip.Prefix
+	// DirectMesh reports that mesh protocols have no "multihop", as Calico writes them up to v3.32.
+	DirectMesh bool
 	// ListenPort is 0 for BIRD's default, 179.
 	ListenPort uint16
 	// Pods is the pod block by family.
@@ -66,8 +71,14 @@ func Nodes(s *state.Snapshot, t *topology.Topology) []Node {
 		if n.ASNumber != nil {
 			node.ASN = *n.ASNumber
 		}
+		if c := s.ClusterInformation(); c != nil && c.Version != nil {
+			node.DirectMesh = c.Version.Major() == 3 && c.Version.Minor() < 33 // confd's bird.cfg.template
+		}
 		for _, f := range calico.Families {
 			node.Address[f], node.Pods[f] = n.Address[f].Addr(), podBlock(f, i+1)
+			if network := n.Address[f]; n.SpeaksBGP(f) && !network.IsSingleIP() && network.Bits() > linkNetworks[f].Bits() {
+				node.Network[f] = network.Masked()
+			}
 			node.Settings[f], node.unwritten[f] = settingsOf(s, n, f)
 		}
 		nodes = append(nodes, node)

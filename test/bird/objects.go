@@ -28,6 +28,8 @@ type Settings struct {
 	// Unexported are the CIDRs of the IPPools with disableBGPExport, Exported those of the others. Without IPPools, the
 	// networks of pods are exported.
 	Unexported, Exported []string
+	// VXLAN are the CIDRs of the IPPools with vxlanMode Always: Felix programs the routes to the pods on other nodes.
+	VXLAN []string
 	// Gateways are the static routes to peers with a reachableBy.
 	Gateways []string
 	// Ignored are the ignoredInterfaces.
@@ -189,6 +191,9 @@ func (o *Settings) addRanges(spec map[string]any, f calico.Family) {
 // addPools adds the CIDRs of IPPools.
 func (o *Settings) addPools(s *state.Snapshot, f calico.Family) {
 	for _, p := range s.IPPools() {
+		if p.Spec["vxlanMode"] == "Always" {
+			o.VXLAN = append(o.VXLAN, only([]string{text(p.Spec, "cidr")}, f)...)
+		}
 		if p.Spec["disableBGPExport"] == true {
 			o.Unexported = append(o.Unexported, only([]string{text(p.Spec, "cidr")}, f)...)
 		} else {

@@ -43,6 +43,9 @@ func TestRouters(t *testing.T) {
 	unexported := func(name, cidr string) object {
 		return object{kind: calico.KindIPPool, name: name, spec: spec{"cidr": cidr, "ipipMode": "Never", "vxlanMode": "Never", "disableBGPExport": true}}
 	}
+	vxlan := func(cidr string) object {
+		return object{kind: calico.KindIPPool, name: "vxlan", spec: spec{"cidr": cidr, "ipipMode": "Never", "vxlanMode": "Always"}}
+	}
 	tests := map[string][]object{
 		"a router of all nodes": objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", nil)),
 		"a route reflector with a router": objects(configuration(services), toReflectors(), router("tor", "has(reflector)", "10.192.9.9", nil),
@@ -83,8 +86,18 @@ func TestRouters(t *testing.T) {
 			unexported("outer", "10.244.0.0/15"), filter(spec{"action": "Accept", "matchOperator": "In", "cidr": "10.244.2.0/23"})),
 		"an IPPool without export, with pods that a filter for a router accepts": objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", filters),
 			unexported("outer", "10.244.0.0/15"), filter(spec{"action": "Accept"})),
-		"an IPPool without export inside another":        objects(nodes(1, 4), router("tor", "all()", "10.192.9.9", nil), unexported("inner", "10.244.2.0/23")),
-		"an IPPool without export that contains another": objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", nil), unexported("outer", "10.244.0.0/15")),
+		"an IPPool without export inside another":                      objects(nodes(1, 4), router("tor", "all()", "10.192.9.9", nil), unexported("inner", "10.244.2.0/23")),
+		"an IPPool without export that contains another":               objects(nodes(1, 3), router("tor", "all()", "10.192.9.9", nil), unexported("outer", "10.244.0.0/15")),
+		"an IPPool with VXLAN, whose routes every node has from Felix": objects(noMesh(), nodes(1, 3), router("tor", "all()", "10.192.9.9", nil), vxlan("10.244.0.0/17")),
+		"an IPPool with VXLAN for a part of the pods":                  objects(noMesh(), nodes(1, 4), router("tor", "all()", "10.192.9.9", nil), vxlan("10.244.2.0/23")),
+		"an IPPool with VXLAN and a router in the AS of the nodes": objects(noMesh(), nodes(1, 3), router("tor", "all()", "10.192.9.9", spec{"asNumber": 64512}),
+			vxlan("10.244.0.0/17")),
+		"an IPPool with VXLAN and a filter of its interface": objects(noMesh(), nodes(1, 3), router("tor", "all()", "10.192.9.9", filters), vxlan("10.244.0.0/17"),
+			filter(spec{"action": "Reject", "interface": "vxlan.calico"})),
+		"an IPPool with VXLAN without export": objects(noMesh(), nodes(1, 3), router("tor", "all()", "10.192.9.9", nil), object{kind: calico.KindIPPool, name: "vxlan", spec: spec{
+			"cidr": "10.244.0.0/17", "ipipMode": "Never", "vxlanMode": "Always", "disableBGPExport": true,
+		}}),
+		"an IPPool with VXLAN and a router of some nodes": objects(noMesh(), node(1, label("edge", "")), nodes(2, 4), router("tor", "has(edge)", "10.192.9.9", nil), vxlan("10.244.0.0/17")),
 		"racks with an AS number each, and a router that learns their next hops": objects(noMesh(),
 			node(1, label("rack", "a"), asNumber(65001)), node(2, label("rack", "b"), asNumber(65002)),
 			between("ab", "rack == 'a'", "rack == 'b'"), router("tor", "rack == 'b'", "10.192.9.9", spec{"nextHopMode": "Keep"})),

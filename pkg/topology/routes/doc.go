@@ -39,6 +39,8 @@
 //     WithASPaths, without AS path.
 //   - In WithASPaths, routes that an eBGP external peer passes on are of no use to nodes that send
 //     packets through a tunnel to the next hop: Destination.Tunnelled.
+//   - Nodes send the routes of other nodes that they have from elsewhere than BGP (Destination.Kernel) to external peers
+//     over eBGP, unless they also have them by BGP.
 //   - The policies of a session reject routes, or change their attributes, by Destination:
 //     prefixes that all policies treat alike. A route with a well-known community is not
 //     passed on (RFC 1997).

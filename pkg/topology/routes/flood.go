@@ -229,7 +229,7 @@ func (f *flood) hand(r *route, v *Vertex) {
 		f.trace.transfers(&next, x.Internal)
 		next.external, next.clusters = true, nil
 		if f.reading != WithASPaths {
-			next.path = nil
+			next.path, next.order = nil, nil
 		}
 		if slices.ContainsFunc(f.external, func(has route) bool { return f.sameAttributes(&has, &next) && subset(has.path, next.path) }) || f.trace.full(len(f.external)) {
 			continue

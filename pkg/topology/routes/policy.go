@@ -18,12 +18,16 @@ type Destination struct {
 	// Tunnelled reports that nodes send packets to the prefixes through a tunnel to the next hop. A
 	// router that sets its own address as next hop does not unpack them; see WithASPaths.
 	Tunnelled bool
+	// Kernel is, for prefixes to which every node has the routes of all others from elsewhere than BGP, what
+	// the export policies do with these routes, by number. It is nil if nodes have no such routes. Nodes send
+	// them to external peers over eBGP, unless they also have them by BGP.
+	Kernel []Terms
 }
 
 // equal reports whether policies treat the routes to two destinations alike.
 func (d *Destination) equal(e *Destination) bool {
 	return d.Disabled == e.Disabled && d.Tunnelled == e.Tunnelled && slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool { return a.Import.equal(b.Import) && a.Export.equal(b.Export) }) &&
-		slices.EqualFunc(d.Communities, e.Communities, slices.Equal[[]Community])
+		slices.EqualFunc(d.Communities, e.Communities, slices.Equal[[]Community]) && (d.Kernel == nil) == (e.Kernel == nil) && slices.EqualFunc(d.Kernel, e.Kernel, Terms.equal)
 }
 
 // Policy is what one side of a session does with routes to a destination. A route gets
@@ -112,8 +116,12 @@ func (d *Destination) observes() observed {
 	known := func(list []Community) bool {
 		return slices.ContainsFunc(list, func(c Community) bool { return slices.Contains(wellKnown, c) })
 	}
+	lists := slices.Clone(d.Kernel)
 	for i := range d.Policies {
-		for _, terms := range slices.Concat(d.Policies[i].Import, d.Policies[i].Export) {
+		lists = append(lists, d.Policies[i].Import, d.Policies[i].Export)
+	}
+	for _, list := range lists {
+		for _, terms := range list {
 			for k := range terms {
 				t := &terms[k]
 				out.any = true

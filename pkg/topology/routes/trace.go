@@ -177,6 +177,9 @@ func (f *flood) follow(ctx context.Context, target Target) (*Trace, error) {
 		if err := f.run(ctx, v, make([]bool, len(g.Vertices))); err != nil {
 			return nil, err
 		}
+		if target.Vertex == External && f.shared == nil {
+			t.kernel(f)
+		}
 		t.finish(f)
 	}
 	return &t.Trace, nil

@@ -33,10 +33,13 @@ func (s *Settings) halfSession(g *nodes.Class, p Prefix, own string) HalfSession
 	return h
 }
 
+// keep is the next hop mode in which nodes keep next hops.
+const keep = "Keep"
+
 // nextHop returns the next hop mode in effect.
 func (s *Settings) nextHop(g *nodes.Class) string {
 	if s.nextHopMode == "" && s.keepOriginal && !s.internal(g) {
-		return "Keep"
+		return keep
 	}
 	return s.nextHopMode
 }

@@ -350,6 +350,9 @@ func (n *Network) exit(s *Settings) Exit {
 	return out
 }
 
+// ExitOf returns the exit of the half-sessions of a variant.
+func (n *Network) ExitOf(v *Variant) Exit { return n.exit(&v.Settings) }
+
 // exits returns the nodes of each exit.
 func (n *Network) exits(externals []*ExternalPeer) map[Exit]*bitset.BitSet {
 	out := map[Exit]*bitset.BitSet{}

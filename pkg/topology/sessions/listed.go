@@ -108,7 +108,7 @@ func (n *Network) listMesh(out []Listed, i uint32, members [][]uint32) []Listed 
 			}
 			h := Protocol{Prefix: PrefixMesh, port: n.Classes.List[to].Port, Ways: []Way{{Settings: n.Rules.meshSettings(&n.Classes.List[g], &n.Classes.List[to])}}}
 			back := &Way{Settings: n.Rules.meshSettings(&n.Classes.List[to], &n.Classes.List[g])}
-			reason := n.Rules.MeshReason(kind, other)
+			reason := n.MeshReason(kind, other)
 			for _, j := range members[to] {
 				if i != j {
 					out = append(out, Listed{Protocol: h, network: n, node: i, IP: n.addressOf(j), peer: int(j), Reason: reason, back: back})
@@ -205,6 +205,9 @@ func (l *Listed) message() string {
 		return fmt.Sprintf("neither side connects to a port on which the other listens: this one %s port %d, %s listens on %d",
 			map[bool]string{true: "is passive on", false: "connects to"}[l.passive(s, l.network.addressOf(l.node).String(), l.address)],
 			portOr179(l.port), peer, portOr179(l.network.Classes.List[l.network.Classes.Of[l.peer]].Port))
+	case NotOnLink:
+		return fmt.Sprintf("BIRD connects to nodes in other AS numbers over the mesh only on a common link up to Calico v3.32, and %s is not in the network %s of this node or the other way round: use BGPPeers between nodes in different networks",
+			l.address, l.network.Index.Nodes[l.node].Address[l.network.Family].Masked())
 	case Overlapping:
 		return "the connection goes to another protocol of this node with the same neighbor, which comes first by name"
 	case AddressShared:

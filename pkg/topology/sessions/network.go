@@ -24,9 +24,12 @@ type Network struct {
 	// and To. Two classes that only the mesh connects have no link.
 	Links  []Link
 	starts []int // of each class, the index of its first link
-	// Mesh lists the classes in the mesh, in order, by the kind of their AS numbers.
-	Mesh     [MeshKinds][]uint32
-	suspects []uint32 // classes in the mesh that BIRD may not accept as peers
+	// Mesh lists the classes in the mesh, in order, by the kind of their AS numbers and links.
+	Mesh      [][]uint32
+	meshKinds []meshKind
+	kindOf    []int32      // of each class, an index into Mesh; -1 if it is not in the mesh
+	suspects  []uint32     // classes in the mesh that BIRD may not accept as peers
+	links     []nodes.Link // of each node; nil if mesh sessions need no common link
 	// Externals are the external peers in order of their addresses as text. Counted are
 	// the external peers as mergeExternals merges them.
 	Externals, Counted []*ExternalPeer
@@ -53,15 +56,6 @@ type Link struct {
 	// Reason is why no session comes up on the first half-session, "" if one does.
 	Reason Reason
 }
-
-// The kinds of classes in the mesh.
-const (
-	meshPlain = iota // without an AS number of their own
-	meshSame         // with the cluster's AS number as their own
-	meshOther        // with another one
-	meshZero         // with 0, which BIRD rejects
-	MeshKinds        // the number of kinds
-)
 
 // pass is a step in which Calico enters peers into its table
 // (confd/pkg/backends/calico/client.go, updatePeersV1). The first pass that enters a
@@ -110,50 +104,6 @@ func (n *Network) connectPeers(ctx context.Context, peers []*PeerGroup) error {
 	n.connect(candidates)
 	n.pair()
 	return ctx.Err()
-}
-
-// findMesh sets Mesh and suspects. O(classes).
-func (n *Network) findMesh() {
-	for i := range n.Classes.List {
-		s := &n.Classes.List[i]
-		if !n.Rules.inMesh(s, n.Family) {
-			continue
-		}
-		kind := n.Rules.meshKind(s)
-		n.Mesh[kind] = append(n.Mesh[kind], uint32(i))
-		n.meshNodes += s.Nodes
-		if s.ASN == 0 || calico.RejectedPeer(n.address(uint32(i))) != "" {
-			n.suspects = append(n.suspects, uint32(i))
-		}
-	}
-}
-
-// meshKind returns the kind of a class in the mesh.
-func (r *Rules) meshKind(s *nodes.Class) int {
-	switch {
-	case !s.OwnASN:
-		return meshPlain
-	case s.ASN == 0:
-		return meshZero
-	case s.ASN == r.ASN:
-		return meshSame
-	default:
-		return meshOther
-	}
-}
-
-// MeshReason returns why no session comes up on the mesh half-session of a node of
-// kind a to a node of kind b, "" if one does. Since v3.32, a node with an AS number
-// of its own expects this number of a peer without one.
-func (r *Rules) MeshReason(a, b int) Reason {
-	zero := func(kind int) bool { return kind == meshZero || kind == meshPlain && r.ASN == 0 }
-	switch {
-	case zero(a), b == meshZero, zero(b) && !r.peerInherits:
-		return ASNumberZero
-	case zero(b), r.peerInherits && min(a, b) == meshPlain && max(a, b) == meshOther:
-		return ASNumberMismatch
-	}
-	return ""
 }
 
 // candidates lists the half-sessions that the passes would enter. It includes mesh
@@ -228,9 +178,6 @@ func (n *Network) cross(out []candidate, from, to []uint32, pass pass, p *PeerGr
 	}
 	return out
 }
-
-// InMesh reports whether the nodes of class g are in the mesh.
-func (n *Network) InMesh(g uint32) bool { return n.Rules.inMesh(&n.Classes.List[g], n.Family) }
 
 // AddressSharers lists the classes whose address another node has too. Each of them
 // has one node.

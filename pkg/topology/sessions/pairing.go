@@ -47,7 +47,7 @@ func (n *Network) reasonFor(l, m *Link) Reason {
 // severity orders the reasons of a mismatch. ASNumberMismatch is the lowest, because a
 // starting BIRD does not wait for such a half-session.
 func severity(reason Reason) int {
-	return slices.Index([]Reason{"", ASNumberMismatch, NobodyDials, TTLSecurityMismatch, PasswordMismatch}, reason)
+	return slices.Index([]Reason{"", ASNumberMismatch, NobodyDials, TTLSecurityMismatch, PasswordMismatch, NotOnLink}, reason)
 }
 
 // wayBack returns the way of link m that explains the Reason of link l: the first one
@@ -71,6 +71,8 @@ func (n *Network) wayBack(l, m *Link) *Way {
 // l.To.
 func (n *Network) mismatch(l, m *Link, a, b *nodes.Class, s, t *Settings) Reason {
 	switch {
+	case n.offLink(l, s), n.offLink(m, t):
+		return NotOnLink
 	case s.PeerASN != t.Local(b), t.PeerASN != s.Local(a):
 		return ASNumberMismatch
 	case s.password != t.password:
@@ -127,7 +129,8 @@ type Terms struct {
 	// Filters are the BGPFilters, as Network.Filters returns them, of each way that Calico
 	// may choose.
 	Filters []string
-	// NextHopMode is the mode in effect, that of the first way if Calico may choose several.
+	// NextHopMode is the mode in effect, that of the first way if Calico may choose several. See DirectMesh for that
+	// of the mesh.
 	NextHopMode string
 }
 
@@ -136,6 +139,9 @@ func (n *Network) Terms(l *Link) Terms {
 	g, h := &n.Classes.List[l.From], &l.Protocols[0]
 	first := &h.Ways[0].Settings
 	t := Terms{ASN: first.Local(g), Internal: first.internal(g), Client: true, Allowed: first.allow, NextHopMode: first.nextHop(g)}
+	if n.meshDirect(l.From, h.Prefix, first) {
+		t.NextHopMode = keep
+	}
 	for i := range h.Ways {
 		s := &h.Ways[i].Settings
 		t.Client, t.Allowed = t.Client && s.client(g, h.Prefix), min(t.Allowed, s.allow)

@@ -150,6 +150,8 @@ type Rules struct {
 	// an AS number of its own: calico.MeshPeersInheritASN (bgp_processor.go,
 	// processMeshPeers). Before, the node expects the cluster's AS number.
 	peerInherits bool
+	// directMesh reports that mesh protocols have no "multihop": not calico.MultihopMesh.
+	directMesh   bool
 	meshPassword string
 	meshRestart  int    // seconds, or Unset
 	meshSource   bool   // there is a BGPConfiguration "default"
@@ -188,6 +190,7 @@ func newRules(s *state.Snapshot) Rules {
 	c := s.BGPConfiguration(calico.Default)
 	r := Rules{BIRD: s.RunsBIRD(), ASN: c.ClusterASNumber(), meshRestart: Unset, peerInherits: calico.MeshPeersInheritASN.In(CalicoVersion(s))}
 	r.Mesh = r.BIRD && c.MeshEnabled()
+	r.directMesh = !calico.MultihopMesh.In(CalicoVersion(s))
 	if c != nil {
 		r.meshPassword, r.meshRestart = c.NodeMeshPassword, optionalSeconds(c.NodeMeshMaxRestartTime)
 		r.meshSource, r.BindMode = true, c.BindMode

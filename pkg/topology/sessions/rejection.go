@@ -206,18 +206,36 @@ func (n *Network) gatewayRejections() []ObjectRejection {
 		if message == "" {
 			continue
 		}
-		set := speakers
-		if !g.global() || !g.Forward[n.Family] || g.Remote.IntersectionCardinality(speakers) == 0 {
-			set = n.Classes.Union(func(class int) bool { return n.entersItself(g, uint32(class)) })
-			if set == nil {
-				continue
+		if g.global() && g.Forward[n.Family] {
+			for _, r := range g.Members {
+				if r.remoteNodes.Meets(speakers) {
+					out = append(out, gatewayRejection(message, r, speakers))
+				}
+			}
+			continue
+		}
+		set := n.Classes.Union(func(class int) bool { return n.entersItself(g, uint32(class)) })
+		if set == nil {
+			continue
+		}
+		if len(g.Members) == 1 {
+			out = append(out, gatewayRejection(message, g.Members[0], set))
+			continue
+		}
+		for _, r := range g.Members { // Of these, only a member with the node on the varying side enters it.
+			if own := g.varying(r); own.Meets(set) {
+				out = append(out, gatewayRejection(message, r, own.Set.Intersection(set)))
 			}
 		}
-		r := rejectionOf(calico.RejectReachableBy, message)
-		r.Peerings = g.Members
-		out = append(out, ObjectRejection{r, set})
 	}
 	return out
+}
+
+// gatewayRejection returns the rejection of the reachableBy of a peering on nodes.
+func gatewayRejection(message string, r *Peering, nodes *bitset.BitSet) ObjectRejection {
+	out := rejectionOf(calico.RejectReachableBy, message)
+	out.Peerings = []*Peering{r}
+	return ObjectRejection{out, nodes}
 }
 
 // entersItself reports whether Calico enters the address of the nodes of class c in their own

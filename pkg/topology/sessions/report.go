@@ -84,6 +84,9 @@ const (
 	ASNumberMismatch Reason = "ASNumberMismatch"
 	// ASNumberZero: a side has the AS number 0, which BIRD rejects.
 	ASNumberZero Reason = "ASNumberZero"
+	// NotOnLink: the mesh configures an eBGP session without "multihop", as Calico does before v3.33, and the nodes
+	// are not in one network.
+	NotOnLink Reason = "NotOnLink"
 	// PasswordMismatch: the sides name different passwords, or only one side names one.
 	PasswordMismatch Reason = "PasswordMismatch"
 	// TTLSecurityMismatch: only one side has TTL security on.

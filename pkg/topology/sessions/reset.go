@@ -46,20 +46,6 @@ func (n *Network) Peered(a, b uint32) (established, mesh bool) {
 	return true, l.Protocols[0].Prefix == PrefixMesh || m.Protocols[0].Prefix == PrefixMesh
 }
 
-// meshPeered reports whether a session of the mesh comes up between the nodes of two
-// classes without a link.
-func (n *Network) meshPeered(a, b uint32) bool {
-	return n.InMesh(a) && n.InMesh(b) && !n.SameAddress(a, b) && n.Rules.MeshReason(n.MeshKind(a), n.MeshKind(b)) == ""
-}
-
-// MeshKind returns the kind of class g in Network.Mesh, -1 if it is not in the mesh.
-func (n *Network) MeshKind(g uint32) int {
-	if !n.InMesh(g) {
-		return -1
-	}
-	return n.Rules.meshKind(&n.Classes.List[g])
-}
-
 // SameMesh reports whether the settings of mesh half-sessions that all nodes share are
 // those of o.
 func (r *Rules) SameMesh(o *Rules) bool {

@@ -198,6 +198,9 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		for _, a := range n.Advertised[1:] {
 			splits = append(splits, a.Nodes)
 		}
+		if n.links = c.meshLinks(f, own); n.links != nil {
+			splits = append(splits, linkSets(n.links, c.index.BGP[f])...)
+		}
 		// BIRD may reject the half-sessions that have no exit, on the nodes that have them.
 		for _, o := range n.Externals {
 			if n.neverPasses(o.Address) || slices.ContainsFunc(o.Protocols, func(h ExternalProtocol) bool { return h.zero() }) {
