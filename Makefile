@@ -158,7 +158,7 @@ lint: bin/tools/golangci-lint bin/tools/actionlint ## golangci-lint, and actionl
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum of every module match the code
 	$(step) 'tidy-check: go mod tidy -diff in every module'
-	@for module in . test/controlplane test/containerd $(dir $(wildcard tools/*/go.mod)); do \
+	@for module in . test/controlplane test/containerd $(dir $(wildcard tools/*/go.mod test/bench/peers/*/go.mod)); do \
 		echo "    $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
 
 .PHONY: generate-check
@@ -180,6 +180,9 @@ policies-check: bin/tools/opa bin/tools/regal ## opa fmt, opa check --strict, re
 	@bin/tools/opa check --bundle --strict --schema policies/schemas policies
 	@REGAL_DISABLE_VERSION_CHECK=1 bin/tools/regal lint --fail-level warning policies
 	@bin/tools/opa test --bundle policies
+	@bin/tools/opa fmt --fail --list test/bench/policies
+	@bin/tools/opa check --strict test/bench/policies
+	@bin/tools/opa test test/bench/policies
 
 .PHONY: monitoring-check
 monitoring-check: bin/tools/kustomize bin/tools/promtool ## Test when alerts fire, and that every metric of alerts and dashboard exists
@@ -277,6 +280,12 @@ bench: build controlplane crds ## Compare bgpguard with a webhook that does noth
 	$(step) 'bench: go run ./test/bench $(BENCH_FLAGS)'
 	@go run ./test/bench $(BENCH_FLAGS)
 
+# Three minutes with BENCH_FLAGS="--nodes 5000 --duration 2s --repetitions 1".
+.PHONY: bench-peers
+bench-peers: build controlplane crds gatekeeper ## Compare bgpguard with Gatekeeper, with three equivalent policies, with BENCH_FLAGS
+	$(step) 'bench-peers: go run ./test/bench --gatekeeper bin/peers/gatekeeper $(BENCH_FLAGS)'
+	@go run ./test/bench --gatekeeper bin/peers/gatekeeper $(BENCH_FLAGS)
+
 .PHONY: bench-stages
 bench-stages: bin/tools/benchstat ## Measure each stage of a request (Go benchmarks), with a summary of BENCHCOUNT runs
 	$(step) 'bench-stages: go test -bench'
@@ -339,6 +348,16 @@ $(CONTAINERD): test/containerd/go.mod test/containerd/go.sum
 
 bin/cluster/pause: test/cluster/pause/main.go
 	@tools/build.sh $@ ./test/cluster/pause
+
+# Gatekeeper's module has its manifest, too.
+.PHONY: gatekeeper
+gatekeeper: bin/peers/gatekeeper/gatekeeper ## Build Gatekeeper, for bench-peers (five minutes, once)
+
+bin/peers/gatekeeper/gatekeeper: test/bench/peers/gatekeeper/go.mod test/bench/peers/gatekeeper/go.sum
+	$(step) 'peers: build Gatekeeper (five minutes on two cores, once)'
+	@cd test/bench/peers/gatekeeper && ../../../../tools/build.sh ../../../../$@ github.com/open-policy-agent/gatekeeper/v3
+	@cd test/bench/peers/gatekeeper && \
+		install -m 644 "$$(go list -m -f '{{.Dir}}' github.com/open-policy-agent/gatekeeper/v3)/deploy/gatekeeper.yaml" ../../../../$(@D)
 
 .PHONY: crds
 crds: bin/crds/.done ## Write Calico's CRDs into bin/crds/{v1,v3}, from Calico's own modules

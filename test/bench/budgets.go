@@ -28,6 +28,8 @@ const (
 	residentMiB       metric = "resident memory after the load, MiB"
 	readySeconds      metric = "start to ready, s"
 	auditMilliseconds metric = "CPU of an audit of everything, ms"
+	p50OfGuard        metric = "p50 / bgpguard"
+	rateOfGuard       metric = "requests/s at 8 connections / bgpguard"
 )
 
 // budget bounds a metric of some subjects.

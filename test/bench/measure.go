@@ -26,6 +26,7 @@ type bench struct {
 	webhook           *env.Webhook
 	guard             *target
 	floor             *floor
+	gatekeeper        *gatekeeper // nil unless the webhooks are measured beside it
 
 	results   *results
 	latencies []latency
@@ -40,10 +41,14 @@ func (b *bench) measureAll(ctx context.Context) error {
 			return err
 		}
 		nodes = size
-		if err := b.measure(ctx, size); err != nil {
+		measure := b.measure
+		if b.gatekeeper != nil {
+			measure = b.measureBeside
+		}
+		if err := measure(ctx, size); err != nil {
 			return fmt.Errorf("at %d nodes: %w%s", size, err, b.log())
 		}
-		if size == largeNodes && b.perNode {
+		if size == largeNodes && b.perNode && b.gatekeeper == nil {
 			if err := b.measurePerNode(ctx); err != nil {
 				return fmt.Errorf("with a BGPPeer for each node: %w%s", err, b.log())
 			}
@@ -73,15 +78,17 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.kubeconfig, err = b.ServiceAccountKubeconfig(ctx, namespace, "bgpguard"); err != nil {
 		return err
 	}
-	b.token, err = b.MetricsToken(ctx)
-	return err
+	if b.token, err = b.MetricsToken(ctx); err != nil || b.options.gatekeeper == "" {
+		return err
+	}
+	return b.prepareBeside(ctx)
 }
 
 // Stop ends all processes.
 func (b *bench) Stop() error {
-	var err error
+	err := b.gatekeeper.Stop()
 	if b.floor != nil {
-		err = b.floor.Stop()
+		err = errors.Join(err, b.floor.Stop())
 	}
 	return errors.Join(err, b.Environment.Stop())
 }
@@ -124,6 +131,19 @@ func (b *bench) restart(ctx context.Context) (time.Duration, error) {
 	return ready, b.awaitAudit(ctx, 1)
 }
 
+// medianStart starts a webhook several times, and returns the median of the times until it was ready.
+func (b *bench) medianStart(start func() (time.Duration, error)) (time.Duration, error) {
+	var times []time.Duration
+	for range b.repetitions {
+		ready, err := start()
+		if err != nil {
+			return 0, err
+		}
+		times = append(times, ready)
+	}
+	return median(times), nil
+}
+
 // stopWebhook stops the webhook and removes its reservations.
 func (b *bench) stopWebhook(ctx context.Context) error {
 	if b.webhook != nil {
@@ -164,15 +184,11 @@ const auditCount = "bgpguard_audit_duration_seconds_count "
 // measure measures everything at the present size of the cluster.
 func (b *bench) measure(ctx context.Context, nodes int) error {
 	say("%d nodes: start the webhooks", nodes)
-	var starts []time.Duration
-	for range b.repetitions {
-		ready, err := b.restart(ctx)
-		if err != nil {
-			return err
-		}
-		starts = append(starts, ready)
+	ready, err := b.medianStart(func() (time.Duration, error) { return b.restart(ctx) })
+	if err != nil {
+		return err
 	}
-	b.results.add(subjectProcess, readySeconds, nodes, median(starts).Seconds())
+	b.results.add(subjectProcess, readySeconds, nodes, ready.Seconds())
 	questions, err := readQuestions(ctx, b.Environment, nodes)
 	if err != nil {
 		return err
