@@ -138,7 +138,7 @@ func (r *results) addBeside(l latency, all []latency) {
 		return
 	}
 	r.add(subject, p50OfGuard, l.nodes, l.p50Of(all[guard]))
-	r.add(subject, rateOfGuard, l.nodes, l.rateOf(all[guard]))
+	r.add(subject, rateOfGuard, l.nodes, l.rateBelow(all[guard]))
 }
 
 // p50Of returns the median of the ratios of the median latencies in each repetition.
@@ -146,9 +146,9 @@ func (l latency) p50Of(other latency) float64 {
 	return median(pairwise(l.one, other.one, func(own, other timing) float64 { return float64(own.p50) / float64(other.p50) }))
 }
 
-// rateOf returns the median of the ratios of requests per second in each repetition.
-func (l latency) rateOf(other latency) float64 {
-	return median(pairwise(l.many, other.many, func(own, other timing) float64 { return own.perSecond / other.perSecond }))
+// rateBelow returns the median of the ratios of the other's requests per second to its own in each repetition.
+func (l latency) rateBelow(other latency) float64 {
+	return median(pairwise(l.many, other.many, func(own, other timing) float64 { return other.perSecond / own.perSecond }))
 }
 
 // pairwise returns the ratio of each two repetitions that were made after each other.

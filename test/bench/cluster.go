@@ -21,9 +21,10 @@ const (
 	// largeNodes is the number of nodes that Kubernetes supports, maxNodes twice that number.
 	largeNodes = 5000
 	maxNodes   = 2 * largeNodes
-	// meshLimit is the parameter maxNodes of mesh-node-limit in config/policies, restartTime that of timers-consistent here.
-	meshLimit   = 100
-	restartTime = "120s"
+	// The parameters of mesh-node-limit and of route-reflectors-required in config/policies, and that of timers-consistent here.
+	meshLimit     = 100
+	minReflectors = 2
+	restartTime   = "120s"
 	// namespace is that of bgpguard.
 	namespace = "bgpguard-system"
 )

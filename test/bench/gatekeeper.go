@@ -43,11 +43,11 @@ type gatekeeperPolicy struct {
 	parameters map[string]any
 }
 
-// gatekeeperPolicies are equivalent to mesh-node-limit, reachability-preserved and timers-consistent as far as the questions
-// need. Their parameters are those of the default install and of install.
+// gatekeeperPolicies are equivalent to mesh-node-limit, route-reflectors-required and timers-consistent as far as the questions
+// need; docs/performance.md lists the differences. Their parameters are those of the default install and of install.
 var gatekeeperPolicies = []gatekeeperPolicy{
 	{"BGPMeshLimit", "mesh_limit.rego", []string{"BGPConfiguration"}, map[string]any{"maxNodes": meshLimit}},
-	{"BGPReflectorCoverage", "reflector_coverage.rego", []string{"BGPConfiguration", "BGPPeer"}, map[string]any{"minReflectors": 2}},
+	{"BGPReflectorCoverage", "reflector_coverage.rego", []string{"BGPConfiguration", "BGPPeer"}, map[string]any{"minReflectors": minReflectors}},
 	{"BGPRestartTime", "restart_time.rego", []string{"BGPPeer"}, map[string]any{"restartTime": restartTime}},
 }
 
@@ -295,7 +295,7 @@ func (g *gatekeeper) awaitSync(ctx context.Context, questions []question, nodes 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("Gatekeeper was not in sync within %s: %w", syncTimeout, err)
+			return fmt.Errorf("the right answers were not given within %s: %w", syncTimeout, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
