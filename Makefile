@@ -32,6 +32,8 @@ LEAN       = -vet=off -ldflags=-w
 E2E        = ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs ./test/chart ./test/demo
 # The core decides about a change; `make quick` tests it.
 CORE       = $(addprefix ./,$(addsuffix /...,pkg/text pkg/calico pkg/state pkg/topology pkg/policy pkg/validate pkg/admission pkg/audit policies))
+# The webhooks that bench-peers measures beside bgpguard.
+PEERS      = $(addprefix bin/peers/,gatekeeper/gatekeeper kyverno/kyverno)
 # Packages with golden files import test/golden in their tests.
 GOLDEN     = $$(go list $(SYSTEM) -f '{{range .TestImports}}{{if eq . "github.com/bgpguard/bgpguard/test/golden"}}{{println $$.ImportPath}}{{end}}{{end}}' ./...)
 
@@ -280,11 +282,11 @@ bench: build controlplane crds ## Compare bgpguard with a webhook that does noth
 	$(step) 'bench: go run ./test/bench $(BENCH_FLAGS)'
 	@go run ./test/bench $(BENCH_FLAGS)
 
-# Three minutes with BENCH_FLAGS="--nodes 5000 --duration 2s --repetitions 1".
+# With BENCH_FLAGS="--nodes 5000 --duration 2s", ten minutes.
 .PHONY: bench-peers
-bench-peers: build controlplane crds gatekeeper ## Compare bgpguard with Gatekeeper, with three equivalent policies, with BENCH_FLAGS
-	$(step) 'bench-peers: go run ./test/bench --gatekeeper bin/peers/gatekeeper $(BENCH_FLAGS)'
-	@go run ./test/bench --gatekeeper bin/peers/gatekeeper $(BENCH_FLAGS)
+bench-peers: build controlplane crds $(PEERS) ## Compare bgpguard with Gatekeeper and Kyverno, with three equivalent policies, with BENCH_FLAGS
+	$(step) 'bench-peers: go run ./test/bench --peers bin/peers $(BENCH_FLAGS)'
+	@go run ./test/bench --peers bin/peers $(BENCH_FLAGS)
 
 .PHONY: bench-stages
 bench-stages: bin/tools/benchstat ## Measure each stage of a request (Go benchmarks), with a summary of BENCHCOUNT runs
@@ -349,15 +351,20 @@ $(CONTAINERD): test/containerd/go.mod test/containerd/go.sum
 bin/cluster/pause: test/cluster/pause/main.go
 	@tools/build.sh $@ ./test/cluster/pause
 
-# Gatekeeper's module has its manifest, too.
-.PHONY: gatekeeper
-gatekeeper: bin/peers/gatekeeper/gatekeeper ## Build Gatekeeper, for bench-peers (five minutes, once)
+# The modules of other webhooks have their manifests, too.
+bin/peers/gatekeeper/gatekeeper: peer = github.com/open-policy-agent/gatekeeper/v3
+bin/peers/gatekeeper/gatekeeper: manifest = deploy/gatekeeper.yaml
+bin/peers/kyverno/kyverno: peer = github.com/kyverno/kyverno
+bin/peers/kyverno/kyverno: command = /cmd/kyverno
+bin/peers/kyverno/kyverno: manifest = config/install-latest-testing.yaml
 
-bin/peers/gatekeeper/gatekeeper: test/bench/peers/gatekeeper/go.mod test/bench/peers/gatekeeper/go.sum
-	$(step) 'peers: build Gatekeeper (five minutes on two cores, once)'
-	@cd test/bench/peers/gatekeeper && ../../../../tools/build.sh ../../../../$@ github.com/open-policy-agent/gatekeeper/v3
-	@cd test/bench/peers/gatekeeper && \
-		install -m 644 "$$(go list -m -f '{{.Dir}}' github.com/open-policy-agent/gatekeeper/v3)/deploy/gatekeeper.yaml" ../../../../$(@D)
+$(PEERS): bin/peers/%: tools/build.sh
+	$(step) 'peers: build $(@F) (up to eight minutes, once)'
+	@cd test/bench/peers/$(@F) && ../../../../tools/build.sh ../../../../$@ $(peer)$(command) && \
+		install -m 644 "$$(go list -m -f '{{.Dir}}' $(peer))/$(manifest)" ../../../../$@.yaml
+
+bin/peers/gatekeeper/gatekeeper: $(addprefix test/bench/peers/gatekeeper/,go.mod go.sum)
+bin/peers/kyverno/kyverno: $(addprefix test/bench/peers/kyverno/,go.mod go.sum)
 
 .PHONY: crds
 crds: bin/crds/.done ## Write Calico's CRDs into bin/crds/{v1,v3}, from Calico's own modules

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 const (
 	guardName = "bgpguard"
+	floorName = "floor"
 	// besideFile is the file with the results of former runs beside other webhooks, from the root of the repository.
 	besideFile = "test/bench/peers.md"
 )
@@ -20,9 +22,9 @@ const (
 // does not ask them about heartbeats.
 var besideQuestions = []string{labelDry, labelReal, updateDry, timerDenied, deleteDenied, meshDenied, updateReal}
 
-// prepareBeside installs the other webhooks.
-func (b *bench) prepareBeside(ctx context.Context) error {
-	// bgpguard makes the certificate that all use.
+// installOthers installs the other webhooks. None of them runs when it returns.
+func (b *bench) installOthers(ctx context.Context) error {
+	// bgpguard makes the certificate of the floor and of Gatekeeper.
 	if _, err := b.restart(ctx); err != nil {
 		return err
 	}
@@ -31,33 +33,46 @@ func (b *bench) prepareBeside(ctx context.Context) error {
 		return err
 	}
 	say("install Gatekeeper")
-	b.gatekeeper, err = installGatekeeper(ctx, b.Environment, b.options.gatekeeper, id)
-	return err
+	gatekeeper, err := installGatekeeper(ctx, b.Environment, filepath.Join(b.peers, "gatekeeper"), id)
+	if err != nil {
+		return err
+	}
+	say("install Kyverno")
+	kyverno, err := installKyverno(ctx, b.Environment, filepath.Join(b.peers, "kyverno"))
+	if err != nil {
+		return err
+	}
+	b.others = []*other{gatekeeper, kyverno}
+	return nil
 }
 
 // measureBeside measures bgpguard and the other webhooks at the present size of the cluster.
 func (b *bench) measureBeside(ctx context.Context, nodes int) error {
-	if err := b.startAll(ctx, nodes); err != nil {
-		return err
-	}
 	questions, err := readQuestions(ctx, b.Environment, nodes)
 	if err != nil {
 		return err
 	}
 	questions = slices.DeleteFunc(questions, func(q question) bool { return !slices.Contains(besideQuestions, q.name) })
-	say("  %d nodes: check the answers", nodes)
-	if err := b.gatekeeper.awaitSync(ctx, questions, nodes); err != nil {
+	if err := b.startAll(ctx, nodes, questions); err != nil {
 		return err
 	}
+	say("  %d nodes: check the answers", nodes)
 	client := b.guard.client()
 	defer client.CloseIdleConnections()
 	for _, q := range questions {
 		if _, err := b.guard.askOnce(ctx, client, q); err != nil {
-			return fmt.Errorf("bgpguard, %s: %w", q.name, err)
+			return fmt.Errorf("%s, %s: %w", guardName, q.name, err)
 		}
 	}
+	contenders := []contender{{guardName, b.guard}}
+	for _, o := range b.others {
+		if err := o.awaitAnswers(ctx, questions, nodes); err != nil {
+			return err
+		}
+		contenders = append(contenders, contender{o.name, o.target})
+	}
 	runtime.GC() // As in measure.
-	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, []contender{{guardName, b.guard}, {gatekeeperName, b.gatekeeper.target}})
+	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, contenders)
 	if err != nil {
 		return err
 	}
@@ -68,29 +83,26 @@ func (b *bench) measureBeside(ctx context.Context, nodes int) error {
 	return b.measureProcesses(ctx, nodes, questions)
 }
 
-// startAll measures how long the webhooks take to start, and leaves them running: first bgpguard alone, then Gatekeeper beside
-// bgpguard, which is idle after its first audit.
-func (b *bench) startAll(ctx context.Context, nodes int) error {
+// startAll measures how long the webhooks take to start, and leaves them running. Each starts beside those before it, which are
+// idle.
+func (b *bench) startAll(ctx context.Context, nodes int, questions []question) error {
 	say("%d nodes: start the webhooks", nodes)
-	if err := b.gatekeeper.Stop(); err != nil {
-		return err
+	for _, o := range b.others {
+		if err := o.Stop(); err != nil {
+			return err
+		}
 	}
-	id, err := readIdentity(ctx, b.Environment)
+	ready, err := b.medianStart(func() (time.Duration, error) { return b.restart(ctx) })
 	if err != nil {
 		return err
 	}
-	for _, of := range []struct {
-		name  string
-		start func() (time.Duration, error)
-	}{
-		{guardName, func() (time.Duration, error) { return b.restart(ctx) }},
-		{gatekeeperName, func() (time.Duration, error) { return b.gatekeeper.restart(ctx, b.Environment, id) }},
-	} {
-		ready, err := b.medianStart(of.start)
-		if err != nil {
+	b.results.add(guardName, readySeconds, nodes, ready.Seconds())
+	probe := questions[slices.IndexFunc(questions, func(q question) bool { return q.name == deleteDenied })]
+	for _, o := range b.others {
+		if ready, err = b.medianStart(func() (time.Duration, error) { return o.restart(ctx, probe, nodes) }); err != nil {
 			return err
 		}
-		b.results.add(of.name, readySeconds, nodes, ready.Seconds())
+		b.results.add(o.name, readySeconds, nodes, ready.Seconds())
 	}
 	return nil
 }
@@ -103,15 +115,16 @@ func (b *bench) measureProcesses(ctx context.Context, nodes int, questions []que
 	}
 	mix := mixOf(byName[labelDry], byName[updateDry], byName[timerDenied])
 	say("  %d nodes: a mix of requests", nodes)
-	for _, of := range []struct {
+	type measured struct {
 		name    string
 		process *env.Process
 		target  *target
-	}{
-		{"floor", b.floor.Process, b.floor.allow},
-		{guardName, b.webhook.Process, b.guard},
-		{gatekeeperName, b.gatekeeper.Process, b.gatekeeper.target},
-	} {
+	}
+	all := []measured{{floorName, b.floor.Process, b.floor.allow}, {guardName, b.webhook.Process, b.guard}}
+	for _, o := range b.others {
+		all = append(all, measured{o.name, o.Process, o.target})
+	}
+	for _, of := range all {
 		used, err := cpuOf(ctx, b.options, of.process, of.target, mix)
 		if err != nil {
 			return err
@@ -126,36 +139,25 @@ func (b *bench) measureProcesses(ctx context.Context, nodes int, questions []que
 	return nil
 }
 
-// addBeside adds what was measured of a question, and its ratio to bgpguard's.
+// addBeside adds what was measured of a question, and how it compares with bgpguard.
 func (r *results) addBeside(l latency, all []latency) {
 	subject := l.contender + ": " + l.question
 	r.add(subject, p50Ratio, l.nodes, l.p50Ratio())
 	r.add(subject, p99Ratio, l.nodes, l.p99Ratio())
-	r.add(subject, rateRatio, l.nodes, l.rateRatio())
 	r.add(subject, rate, l.nodes, l.perSecond())
-	guard := slices.IndexFunc(all, func(other latency) bool { return other.contender == guardName && other.question == l.question })
-	if l.contender == guardName || guard < 0 {
+	if l.contender == guardName {
 		return
 	}
-	r.add(subject, p50OfGuard, l.nodes, l.p50Of(all[guard]))
-	r.add(subject, rateOfGuard, l.nodes, l.rateBelow(all[guard]))
+	guard := all[slices.IndexFunc(all, func(other latency) bool { return other.contender == guardName && other.question == l.question })]
+	r.add(subject, p50OfGuard, l.nodes, median(pairwise(l.one, guard.one, func(own, guard timing) float64 { return float64(own.p50) / float64(guard.p50) })))
+	r.add(subject, rateOfGuard, l.nodes, median(pairwise(l.many, guard.many, func(own, guard timing) float64 { return guard.perSecond / own.perSecond })))
 }
 
-// p50Of returns the median of the ratios of the median latencies in each repetition.
-func (l latency) p50Of(other latency) float64 {
-	return median(pairwise(l.one, other.one, func(own, other timing) float64 { return float64(own.p50) / float64(other.p50) }))
-}
-
-// rateBelow returns the median of the ratios of the other's requests per second to its own in each repetition.
-func (l latency) rateBelow(other latency) float64 {
-	return median(pairwise(l.many, other.many, func(own, other timing) float64 { return other.perSecond / own.perSecond }))
-}
-
-// pairwise returns the ratio of each two repetitions that were made after each other.
-func pairwise(own, other []repetition, ratio func(own, other timing) float64) []float64 {
+// pairwise returns a ratio for each two repetitions that were made after each other.
+func pairwise(own, guard []repetition, ratio func(own, guard timing) float64) []float64 {
 	ratios := make([]float64, len(own))
 	for i := range own {
-		ratios[i] = ratio(own[i].own, other[i].own)
+		ratios[i] = ratio(own[i].own, guard[i].own)
 	}
 	return ratios
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 )
 
+const otherName = "other"
+
 // besideLatencies is one question, answered by both: the machine was ten times slower in the second repetition.
 func besideLatencies() []latency {
 	at := func(floor, own time.Duration) repetition {
@@ -15,7 +17,7 @@ func besideLatencies() []latency {
 		repetitions := []repetition{at(time.Millisecond, first), at(10*time.Millisecond, second), at(time.Millisecond, first)}
 		return latency{question: updateDry, contender: contender, nodes: 5000, one: repetitions, many: repetitions}
 	}
-	return []latency{of(guardName, 2*time.Millisecond, 20*time.Millisecond), of(gatekeeperName, 10*time.Millisecond, 100*time.Millisecond)}
+	return []latency{of(guardName, 2*time.Millisecond, 20*time.Millisecond), of(otherName, 10*time.Millisecond, 100*time.Millisecond)}
 }
 
 func TestAddBeside(t *testing.T) {
@@ -30,11 +32,11 @@ func TestAddBeside(t *testing.T) {
 		want      float64
 	}{
 		{guardName, p50Ratio, 2},
-		{gatekeeperName, p50Ratio, 10},
-		{gatekeeperName, p99Ratio, 10},
-		{gatekeeperName, rate, 100},
-		{gatekeeperName, p50OfGuard, 5},
-		{gatekeeperName, rateOfGuard, 5},
+		{otherName, p50Ratio, 10},
+		{otherName, p99Ratio, 10},
+		{otherName, rate, 100},
+		{otherName, p50OfGuard, 5},
+		{otherName, rateOfGuard, 5},
 	} {
 		got := r.find(test.contender+": "+updateDry, test.metric)[5000]
 		if difference := got - test.want; difference < -1e-6 || difference > 1e-6 {
@@ -47,12 +49,12 @@ func TestAddBeside(t *testing.T) {
 }
 
 // TestBudgetsAreForBgpguardAlone checks that a run beside other webhooks neither compares with an entry of history.md nor shows
-// a value of Gatekeeper as over a budget.
+// a value of another webhook as over a budget.
 func TestBudgetsAreForBgpguardAlone(t *testing.T) {
 	r := &results{}
-	r.add(gatekeeperName, readySeconds, largeNodes, 100)
+	r.add(otherName, readySeconds, largeNodes, 100)
 	past := []entry{{commit: "0123", results: r}}
-	alone, beside := options{}, options{gatekeeper: "bin"}
+	alone, beside := options{}, options{peers: "bin"}
 	if file := beside.historyFile(); file != besideFile {
 		t.Errorf("the history is %s", file)
 	}
@@ -74,7 +76,7 @@ func TestBesideHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.machine == "" || e.results.find(gatekeeperName, residentMiB) == nil {
+		if e.machine == "" || e.results.find("Gatekeeper", residentMiB) == nil {
 			t.Errorf("the entry of commit %s has machine %q and no memory of Gatekeeper", e.commit, e.machine)
 		}
 	}

@@ -28,7 +28,7 @@ type options struct {
 	webhook     string
 	perNode     bool
 	record      bool
-	gatekeeper  string
+	peers       string
 }
 
 func main() {
@@ -41,8 +41,8 @@ func main() {
 	pflag.DurationVar(&o.duration, "duration", 400*time.Millisecond, "time of one repetition")
 	pflag.StringVar(&o.webhook, "webhook", "", "the program of the webhook, for example one with symbols for a profile (default bin/webhook)")
 	pflag.BoolVar(&o.perNode, "bgppeer-per-node", true, fmt.Sprintf("measure with a BGPPeer for each node, too, at %d nodes", largeNodes))
-	pflag.StringVar(&o.gatekeeper, "gatekeeper", "", "measure beside Gatekeeper, whose program and manifest are in this directory, and not against budgets")
-	pflag.BoolVar(&o.record, "record", false, fmt.Sprintf("append the results to %s, or with --gatekeeper to %s", historyFile, besideFile))
+	pflag.StringVar(&o.peers, "peers", "", "measure beside Gatekeeper and Kyverno, which are in this directory, and not against budgets")
+	pflag.BoolVar(&o.record, "record", false, fmt.Sprintf("append the results to %s, or with --peers to %s", historyFile, besideFile))
 	pflag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -88,7 +88,7 @@ func run(ctx context.Context, o options) error {
 
 // historyFile returns the file with the results of former runs of this kind.
 func (o *options) historyFile() string {
-	if o.gatekeeper != "" {
+	if o.peers != "" {
 		return besideFile
 	}
 	return historyFile
@@ -96,7 +96,7 @@ func (o *options) historyFile() string {
 
 // table returns the table of all values. Budgets are those of a bgpguard that is measured alone.
 func (o *options) table(r *results, past []entry) string {
-	if o.gatekeeper != "" {
+	if o.peers != "" {
 		return historyTable(r)
 	}
 	newest := entry{}

@@ -26,7 +26,7 @@ type bench struct {
 	webhook           *env.Webhook
 	guard             *target
 	floor             *floor
-	gatekeeper        *gatekeeper // nil unless the webhooks are measured beside it
+	others            []*other // that are measured beside bgpguard
 
 	results   *results
 	latencies []latency
@@ -42,13 +42,13 @@ func (b *bench) measureAll(ctx context.Context) error {
 		}
 		nodes = size
 		measure := b.measure
-		if b.gatekeeper != nil {
+		if b.others != nil {
 			measure = b.measureBeside
 		}
 		if err := measure(ctx, size); err != nil {
 			return fmt.Errorf("at %d nodes: %w%s", size, err, b.log())
 		}
-		if size == largeNodes && b.perNode && b.gatekeeper == nil {
+		if size == largeNodes && b.perNode && b.others == nil {
 			if err := b.measurePerNode(ctx); err != nil {
 				return fmt.Errorf("with a BGPPeer for each node: %w%s", err, b.log())
 			}
@@ -78,15 +78,18 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.kubeconfig, err = b.ServiceAccountKubeconfig(ctx, namespace, "bgpguard"); err != nil {
 		return err
 	}
-	if b.token, err = b.MetricsToken(ctx); err != nil || b.options.gatekeeper == "" {
+	if b.token, err = b.MetricsToken(ctx); err != nil || b.peers == "" {
 		return err
 	}
-	return b.prepareBeside(ctx)
+	return b.installOthers(ctx)
 }
 
 // Stop ends all processes.
 func (b *bench) Stop() error {
-	err := b.gatekeeper.Stop()
+	var err error
+	for _, o := range b.others {
+		err = errors.Join(err, o.Stop())
+	}
 	if b.floor != nil {
 		err = errors.Join(err, b.floor.Stop())
 	}
@@ -120,7 +123,7 @@ func (b *bench) restart(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if b.guard, err = newTarget(webhook.URL, id.ca, func(q question) bool { return q.allowed }); err != nil {
+	if b.guard, err = newTarget(webhook.URL, id.ca, isAllowed); err != nil {
 		return 0, err
 	}
 	if b.floor == nil {
