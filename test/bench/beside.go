@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bgpguard/bgpguard/test/env"
@@ -160,4 +161,57 @@ func pairwise(own, guard []repetition, ratio func(own, guard timing) float64) []
 		ratios[i] = ratio(own[i].own, guard[i].own)
 	}
 	return ratios
+}
+
+// besideTables returns a short table for each number of nodes: the median latency of each question in ms with one connection,
+// and the values of each process. In parentheses: how many times the value of bgpguard.
+func besideTables(latencies []latency, r *results) string {
+	var text strings.Builder
+	for _, nodes := range r.sizes() {
+		var names []string
+		rows := map[string]map[string]string{} // by label and webhook
+		var labels []string
+		add := func(label, name, cell string) {
+			if rows[label] == nil {
+				rows[label], labels = map[string]string{}, append(labels, label)
+			}
+			rows[label][name] = cell
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		for _, l := range latencies {
+			if l.nodes != nodes {
+				continue
+			}
+			label := l.question + ", ms"
+			add(label, floorName, ms(medianOf(l.one, func(r repetition) time.Duration { return r.floor.p50 })))
+			own := ms(medianOf(l.one, func(r repetition) time.Duration { return r.own.p50 }))
+			if ratio := r.find(l.contender+": "+l.question, p50OfGuard); ratio != nil {
+				own += " (" + number(ratio[nodes]) + ")"
+			}
+			add(label, l.contender, own)
+		}
+		for _, m := range []metric{residentMiB, readySeconds, cpuMilliseconds} {
+			for _, name := range names {
+				subject := name
+				if m == cpuMilliseconds {
+					subject += ": " + mixDry
+				}
+				if value, ok := r.find(subject, m)[nodes]; ok {
+					add(string(m), name, number(value))
+				}
+			}
+		}
+		fmt.Fprintf(&text, "| %d nodes | %s |\n|---|%s\n", nodes, strings.Join(names, " | "), strings.Repeat("--:|", len(names)))
+		for _, label := range labels {
+			cells := make([]string, len(names))
+			for i, name := range names {
+				cells[i] = rows[label][name]
+			}
+			fmt.Fprintf(&text, "| %s | %s |\n", label, strings.Join(cells, " | "))
+		}
+		text.WriteString("\n")
+	}
+	return text.String()
 }

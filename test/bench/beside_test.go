@@ -48,6 +48,26 @@ func TestAddBeside(t *testing.T) {
 	}
 }
 
+func TestBesideTables(t *testing.T) {
+	r := &results{}
+	latencies := besideLatencies()
+	for _, l := range latencies {
+		r.addBeside(l, latencies)
+	}
+	r.add(floorName, residentMiB, 5000, 40)
+	r.add(otherName, residentMiB, 5000, 900)
+	r.add(guardName+": "+mixDry, cpuMilliseconds, 5000, 0.5)
+	r.add(guardName, readySeconds, 100, 1) // At another size.
+	const want = "| 5000 nodes | floor | bgpguard | other |\n" +
+		"|---|--:|--:|--:|\n" +
+		"| BGPPeer update, allowed, dry run, ms | 1 | 2 | 10 (5) |\n" +
+		"| resident memory after the load, MiB | 40 |  | 900 |\n" +
+		"| CPU of a request, ms |  | 0.50 |  |\n\n"
+	if got := besideTables(latencies, r); !strings.HasSuffix(got, want) {
+		t.Errorf("the table is\n%s\nwant\n%s", got, want)
+	}
+}
+
 // TestBudgetsAreForBgpguardAlone checks that a run beside other webhooks neither compares with an entry of history.md nor shows
 // a value of another webhook as over a budget.
 func TestBudgetsAreForBgpguardAlone(t *testing.T) {
@@ -61,10 +81,10 @@ func TestBudgetsAreForBgpguardAlone(t *testing.T) {
 	if file := alone.historyFile(); file != historyFile {
 		t.Errorf("the history is %s", file)
 	}
-	if table := beside.table(r, past); strings.Contains(table, "**") || strings.Contains(table, "0123") {
+	if table := beside.table(nil, r, past); strings.Contains(table, "**") || strings.Contains(table, "0123") {
 		t.Errorf("the table has a budget or a difference:\n%s", table)
 	}
-	if table := alone.table(r, past); !strings.Contains(table, "**") || !strings.Contains(table, "0123") {
+	if table := alone.table(nil, r, past); !strings.Contains(table, "**") || !strings.Contains(table, "0123") {
 		t.Errorf("the table has no budget or no difference:\n%s", table)
 	}
 }

@@ -4,6 +4,9 @@
 // server. It prints Markdown tables. A value that is over its budget is bold, and each value has its difference from the
 // newest entry of history.md.
 //
+// With --peers it measures bgpguard, Gatekeeper and Kyverno beside each other in the same way, with equivalent policies, instead
+// of comparing bgpguard with its budgets.
+//
 // It checks every answer, but no time: it fails only if an answer was wrong.
 package main
 
@@ -79,7 +82,7 @@ func run(ctx context.Context, o options) error {
 	// Also after an error or an interrupt: what was measured before is valid.
 	now.results = b.results
 	now.results.addGrowth()
-	fmt.Print(now.machine, ".\n\n", latencyTable(b.latencies), "\n", o.table(now.results, past))
+	fmt.Print(now.machine, ".\n\n", latencyTable(b.latencies), "\n", o.table(b.latencies, now.results, past))
 	if err == nil && o.record {
 		err = appendHistory(file, now)
 	}
@@ -95,9 +98,9 @@ func (o *options) historyFile() string {
 }
 
 // table returns the table of all values. Budgets are those of a bgpguard that is measured alone.
-func (o *options) table(r *results, past []entry) string {
+func (o *options) table(latencies []latency, r *results, past []entry) string {
 	if o.peers != "" {
-		return historyTable(r)
+		return besideTables(latencies, r) + historyTable(r)
 	}
 	newest := entry{}
 	if len(past) > 0 {

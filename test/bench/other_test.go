@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +99,17 @@ func TestEachDenialHasAPolicy(t *testing.T) {
 		}
 		if policy := kyvernoPolicies[question]; !strings.Contains(kyvernoManifests, "metadata: {name: "+policy+"}\n") {
 			t.Errorf("Kyverno has no policy %q against %s", policy, question)
+		}
+	}
+}
+
+// TestKyvernoHasTheSameParameters checks the numbers in Kyverno's policies, which have no parameters.
+func TestKyvernoHasTheSameParameters(t *testing.T) {
+	for _, want := range []string{
+		fmt.Sprintf("variables.nodes <= %d\n", meshLimit), fmt.Sprintf(".size() >= %d)", minReflectors), "duration('" + restartTime + "')",
+	} {
+		if !strings.Contains(kyvernoManifests, want) {
+			t.Errorf("the policies have no %q", want)
 		}
 	}
 }
