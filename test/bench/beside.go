@@ -58,6 +58,38 @@ func (b *bench) measureBeside(ctx context.Context, nodes int) error {
 		return err
 	}
 	say("  %d nodes: check the answers", nodes)
+	// The last question is asked last: its reservation stays open and would count in each decision of bgpguard.
+	last := len(questions) - 1
+	if err := b.checkGuard(ctx, questions[:last]); err != nil {
+		return err
+	}
+	for _, o := range b.others {
+		if err := o.awaitAnswers(ctx, questions, nodes); err != nil {
+			return err
+		}
+	}
+	runtime.GC() // As in measure.
+	if err := b.measureQuestions(ctx, nodes, questions[:last]); err != nil {
+		return err
+	}
+	if err := b.measureMixBeside(ctx, nodes, questions); err != nil {
+		return err
+	}
+	if err := b.measureQuestions(ctx, nodes, questions[last:]); err != nil {
+		return err
+	}
+	for _, p := range b.processes() {
+		memory, err := p.process.Memory()
+		if err != nil {
+			return err
+		}
+		b.results.add(p.name, residentMiB, nodes, float64(memory.Resident)/1024)
+	}
+	return nil
+}
+
+// checkGuard checks that bgpguard gives the right answers.
+func (b *bench) checkGuard(ctx context.Context, questions []question) error {
 	client := b.guard.client()
 	defer client.CloseIdleConnections()
 	for _, q := range questions {
@@ -65,23 +97,7 @@ func (b *bench) measureBeside(ctx context.Context, nodes int) error {
 			return fmt.Errorf("%s, %s: %w", guardName, q.name, err)
 		}
 	}
-	contenders := []contender{{guardName, b.guard}}
-	for _, o := range b.others {
-		if err := o.awaitAnswers(ctx, questions, nodes); err != nil {
-			return err
-		}
-		contenders = append(contenders, contender{o.name, o.target})
-	}
-	runtime.GC() // As in measure.
-	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, contenders)
-	if err != nil {
-		return err
-	}
-	b.latencies = append(b.latencies, latencies...)
-	for _, l := range latencies {
-		b.results.addBeside(l, latencies)
-	}
-	return b.measureProcesses(ctx, nodes, questions)
+	return nil
 }
 
 // startAll measures how long the webhooks take to start, and leaves them running. Each starts beside those before it, which are
@@ -108,34 +124,36 @@ func (b *bench) startAll(ctx context.Context, nodes int, questions []question) e
 	return nil
 }
 
-// measureProcesses measures the CPU time of a request in the mix, and the memory after all requests.
-func (b *bench) measureProcesses(ctx context.Context, nodes int, questions []question) error {
+// running is a webhook that runs.
+type running struct {
+	name    string
+	process *env.Process
+	target  *target
+}
+
+// processes returns the webhooks that run.
+func (b *bench) processes() []running {
+	all := []running{{floorName, b.floor.Process, b.floor.allow}, {guardName, b.webhook.Process, b.guard}}
+	for _, o := range b.others {
+		all = append(all, running{o.name, o.Process, o.target})
+	}
+	return all
+}
+
+// measureMixBeside measures the CPU time of a request in the mix of dry runs.
+func (b *bench) measureMixBeside(ctx context.Context, nodes int, questions []question) error {
 	byName := map[string]question{}
 	for _, q := range questions {
 		byName[q.name] = q
 	}
 	mix := mixOf(byName[labelDry], byName[updateDry], byName[timerDenied])
 	say("  %d nodes: a mix of requests", nodes)
-	type measured struct {
-		name    string
-		process *env.Process
-		target  *target
-	}
-	all := []measured{{floorName, b.floor.Process, b.floor.allow}, {guardName, b.webhook.Process, b.guard}}
-	for _, o := range b.others {
-		all = append(all, measured{o.name, o.Process, o.target})
-	}
-	for _, of := range all {
-		used, err := cpuOf(ctx, b.options, of.process, of.target, mix)
+	for _, p := range b.processes() {
+		used, err := cpuOf(ctx, b.options, p.process, p.target, mix)
 		if err != nil {
 			return err
 		}
-		b.results.add(of.name+": "+mixDry, cpuMilliseconds, nodes, used.Seconds()*1000)
-		memory, err := of.process.Memory()
-		if err != nil {
-			return err
-		}
-		b.results.add(of.name, residentMiB, nodes, float64(memory.Resident)/1024)
+		b.results.add(p.name+": "+mixDry, cpuMilliseconds, nodes, used.Seconds()*1000)
 	}
 	return nil
 }

@@ -23,10 +23,10 @@ type bench struct {
 	kubeconfig, token string
 	// operatorKubeconfig is that of the user who makes changes, "" before the first.
 	operatorKubeconfig string
-	webhook           *env.Webhook
-	guard             *target
-	floor             *floor
-	others            []*other // that are measured beside bgpguard
+	webhook            *env.Webhook
+	guard              *target
+	floor              *floor
+	others             []*other // that are measured beside bgpguard
 
 	results   *results
 	latencies []latency
@@ -227,15 +227,23 @@ func (f *floor) of(kind floorKind) *target {
 	return f.allow
 }
 
-// measureQuestions measures the latencies of questions.
+// measureQuestions measures the latencies of questions, in turn for all webhooks.
 func (b *bench) measureQuestions(ctx context.Context, nodes int, questions []question) error {
-	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, []contender{{"bgpguard", b.guard}})
+	contenders := []contender{{guardName, b.guard}}
+	for _, o := range b.others {
+		contenders = append(contenders, contender{o.name, o.target})
+	}
+	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, contenders)
 	if err != nil {
 		return err
 	}
 	b.latencies = append(b.latencies, latencies...)
 	for _, l := range latencies {
-		b.results.addLatency(l)
+		if b.others == nil {
+			b.results.addLatency(l)
+		} else {
+			b.results.addBeside(l, latencies)
+		}
 	}
 	return nil
 }
