@@ -34,7 +34,7 @@ var kyvernoPolicies = map[string]string{
 var kyvernoManifests string
 
 // installKyverno installs Kyverno from its own manifest, and the policies. Its process does not run when it returns.
-func installKyverno(ctx context.Context, e *env.Environment, dir string) (o *other, err error) {
+func installKyverno(ctx context.Context, e *env.Environment, dir string) (*other, error) {
 	args, err := installManifest(ctx, e, filepath.Join(dir, "kyverno.yaml"), kyvernoAccount)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func installKyverno(ctx context.Context, e *env.Environment, dir string) (o *oth
 		return nil, err
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
-	o = &other{
+	o := &other{
 		name: "Kyverno", dir: e.Dir, program: filepath.Join(dir, "kyverno"),
 		args: append(args,
 			"--kubeconfig="+kubeconfig,
@@ -76,11 +76,29 @@ func installKyverno(ctx context.Context, e *env.Environment, dir string) (o *oth
 	for question, policy := range kyvernoPolicies {
 		o.denials[question] = "Policy " + policy + " failed:"
 	}
+	ca, err := installKyvernoPolicies(ctx, e, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.target, err = newTarget("https://"+address+path, ca, isAllowed); err != nil {
+		return nil, err
+	}
+	o.target.isDenial = isKyvernoDenial
+	return o, nil
+}
+
+// installKyvernoPolicies installs the policies, and returns the CA of Kyverno. Its process, which makes the CA and validates the
+// policies, runs only meanwhile.
+func installKyvernoPolicies(ctx context.Context, e *env.Environment, o *other) (ca []byte, err error) {
 	if err := o.start(); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, o.Stop()) }()
-	var ca []byte
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w; the end of the log of Kyverno:\n%s", err, o.Log())
+		}
+		err = errors.Join(err, o.Stop())
+	}()
 	if err := retry(ctx, func() error {
 		secret, err := e.Client.CoreV1().Secrets(kyvernoNamespace).Get(ctx, kyvernoService+"."+kyvernoNamespace+".svc.kyverno-tls-ca", metav1.GetOptions{})
 		if err == nil {
@@ -88,17 +106,9 @@ func installKyverno(ctx context.Context, e *env.Environment, dir string) (o *oth
 		}
 		return err
 	}); err != nil {
-		return nil, fmt.Errorf("%w; the end of the log of Kyverno:\n%s", err, o.Log())
+		return nil, err
 	}
-	// Kyverno validates policies.
-	if err := retry(ctx, func() error { return apply(ctx, e, kyvernoManifests) }); err != nil {
-		return nil, fmt.Errorf("%w; the end of the log of Kyverno:\n%s", err, o.Log())
-	}
-	o.target, err = newTarget("https://"+address+path, ca, isAllowed)
-	if err == nil {
-		o.target.isDenial = isKyvernoDenial
-	}
-	return o, err
+	return ca, retry(ctx, func() error { return apply(ctx, e, kyvernoManifests) })
 }
 
 // isKyvernoDenial reports whether a status is that of a denial: it has no code.
