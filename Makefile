@@ -32,6 +32,8 @@ LEAN       = -vet=off -ldflags=-w
 E2E        = ./test/e2e ./test/schema ./test/judgement ./test/env ./test/docs ./test/chart ./test/demo
 # The core decides about a change; `make quick` tests it.
 CORE       = $(addprefix ./,$(addsuffix /...,pkg/text pkg/calico pkg/state pkg/topology pkg/policy pkg/validate pkg/admission pkg/audit policies))
+# The webhooks that bench-peers measures beside bgpguard.
+PEERS      = $(addprefix bin/peers/,gatekeeper/gatekeeper kyverno/kyverno)
 # Packages with golden files import test/golden in their tests.
 GOLDEN     = $$(go list $(SYSTEM) -f '{{range .TestImports}}{{if eq . "github.com/bgpguard/bgpguard/test/golden"}}{{println $$.ImportPath}}{{end}}{{end}}' ./...)
 
@@ -180,6 +182,9 @@ policies-check: bin/tools/opa bin/tools/regal ## opa fmt, opa check --strict, re
 	@bin/tools/opa check --bundle --strict --schema policies/schemas policies
 	@REGAL_DISABLE_VERSION_CHECK=1 bin/tools/regal lint --fail-level warning policies
 	@bin/tools/opa test --bundle policies
+	@bin/tools/opa fmt --fail --list test/bench/policies
+	@bin/tools/opa check --strict test/bench/policies
+	@bin/tools/opa test test/bench/policies
 
 .PHONY: monitoring-check
 monitoring-check: bin/tools/kustomize bin/tools/promtool ## Test when alerts fire, and that every metric of alerts and dashboard exists
@@ -277,6 +282,13 @@ bench: build controlplane crds ## Compare bgpguard with a webhook that does noth
 	$(step) 'bench: go run ./test/bench $(BENCH_FLAGS)'
 	@go run ./test/bench $(BENCH_FLAGS)
 
+# With BENCH_FLAGS="--nodes 5000 --duration 2s", ten minutes. The modules in test/bench/peers are used only here: tidy-check would
+# download hundreds of modules for them.
+.PHONY: bench-peers
+bench-peers: build controlplane crds $(PEERS) ## Compare bgpguard with Gatekeeper and Kyverno, with BENCH_FLAGS
+	$(step) 'bench-peers: go run ./test/bench --peers bin/peers $(BENCH_FLAGS)'
+	@go run ./test/bench --peers bin/peers $(BENCH_FLAGS)
+
 .PHONY: bench-stages
 bench-stages: bin/tools/benchstat ## Measure each stage of a request (Go benchmarks), with a summary of BENCHCOUNT runs
 	$(step) 'bench-stages: go test -bench'
@@ -339,6 +351,21 @@ $(CONTAINERD): test/containerd/go.mod test/containerd/go.sum
 
 bin/cluster/pause: test/cluster/pause/main.go
 	@tools/build.sh $@ ./test/cluster/pause
+
+# The modules of other webhooks have their manifests, too.
+bin/peers/gatekeeper/gatekeeper: peer = github.com/open-policy-agent/gatekeeper/v3
+bin/peers/gatekeeper/gatekeeper: manifest = deploy/gatekeeper.yaml
+bin/peers/kyverno/kyverno: peer = github.com/kyverno/kyverno
+bin/peers/kyverno/kyverno: command = /cmd/kyverno
+bin/peers/kyverno/kyverno: manifest = config/install-latest-testing.yaml
+
+$(PEERS): bin/peers/%: tools/build.sh
+	$(step) 'peers: build $(@F) (up to eight minutes, once)'
+	@cd test/bench/peers/$(@F) && ../../../../tools/build.sh ../../../../$@ $(peer)$(command) && \
+		install -m 644 "$$(go list -m -f '{{.Dir}}' $(peer))/$(manifest)" ../../../../$@.yaml
+
+bin/peers/gatekeeper/gatekeeper: $(addprefix test/bench/peers/gatekeeper/,go.mod go.sum)
+bin/peers/kyverno/kyverno: $(addprefix test/bench/peers/kyverno/,go.mod go.sum)
 
 .PHONY: crds
 crds: bin/crds/.done ## Write Calico's CRDs into bin/crds/{v1,v3}, from Calico's own modules

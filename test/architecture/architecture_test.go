@@ -141,7 +141,7 @@ var floors = []floor{
 		{"test/judgement", "sequences of changes and the expected answers", "", ""},
 		{"test/races", "concurrent changes against a real API server", "", ""},
 		{"test/soak", "the webhook under load for minutes", "", ""},
-		{"test/bench", "measures the webhook beside one that allows everything", "test/env", "kubernetes http"},
+		{"test/bench", "measures the webhook beside one that allows everything, and beside Gatekeeper and Kyverno", "test/env", "kubernetes http"},
 		{"test/demo", "a guided tour on a real API server", "test/env", ""},
 		{"test/bird", "predictions compared with BIRD", "pkg/calico pkg/state pkg/topology", ""},
 		{"test/cluster", "an installation on real nodes: kubelet, containerd, kube-proxy", "", ""},

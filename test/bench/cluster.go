@@ -21,6 +21,10 @@ const (
 	// largeNodes is the number of nodes that Kubernetes supports, maxNodes twice that number.
 	largeNodes = 5000
 	maxNodes   = 2 * largeNodes
+	// The parameters of mesh-node-limit and of route-reflectors-required in config/policies, and that of timers-consistent here.
+	meshLimit     = 100
+	minReflectors = 2
+	restartTime   = "120s"
 	// namespace is that of bgpguard.
 	namespace = "bgpguard-system"
 )
@@ -54,11 +58,11 @@ func install(ctx context.Context, e *env.Environment) error {
 		return err
 	}
 	// By default the policy only warns about a timer that differs.
-	return kubectl(ctx, e, "patch", "bgppolicy", "timers-consistent", "--type=merge", `--patch={"spec":{"parameters":{"restartTime":"120s"}}}`)
+	return kubectl(ctx, e, "patch", "bgppolicy", "timers-consistent", "--type=merge", `--patch={"spec":{"parameters":{"restartTime":"`+restartTime+`"}}}`)
 }
 
-func apply(ctx context.Context, e *env.Environment, manifests string) error {
-	result, err := e.Admin.RunWithInput(ctx, manifests, "apply", "-f", "-")
+func apply(ctx context.Context, e *env.Environment, manifests string, flags ...string) error {
+	result, err := e.Admin.RunWithInput(ctx, manifests, append([]string{"apply", "-f", "-"}, flags...)...)
 	if err != nil {
 		return err
 	}
@@ -91,7 +95,7 @@ func calicoObjects() string {
 		add("BGPPeer", rackPeer(i), fmt.Sprintf("{nodeSelector: rack == '%s', peerSelector: has(route-reflector)}", rack(i)))
 	}
 	for i := range torPeers {
-		add("BGPPeer", "tor-"+rack(i), fmt.Sprintf("{nodeSelector: rack == '%s', peerIP: 10.255.0.%d, asNumber: %d, maxRestartTime: 120s}", rack(i), i+1, 64600+i))
+		add("BGPPeer", "tor-"+rack(i), fmt.Sprintf("{nodeSelector: rack == '%s', peerIP: 10.255.0.%d, asNumber: %d, maxRestartTime: %s}", rack(i), i+1, 64600+i, restartTime))
 	}
 	return text.String()
 }

@@ -194,3 +194,14 @@ func freePort() (int, error) {
 	}
 	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
 }
+
+// freePorts returns several ports that nothing listens on.
+func freePorts(count int) (ports []int, err error) {
+	ports = make([]int, count)
+	for i := range ports {
+		if ports[i], err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	return ports, nil
+}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const (
@@ -38,7 +39,13 @@ type target struct {
 	url     string
 	tls     *tls.Config
 	allowed func(question) bool
+	// isDenial reports whether the status of an answer is that of a denial, and not of an error.
+	isDenial func(*metav1.Status) bool
 }
+
+func isAllowed(q question) bool { return q.allowed }
+
+func isForbidden(status *metav1.Status) bool { return status.Code == http.StatusForbidden }
 
 func newTarget(address string, ca []byte, allowed func(question) bool) (*target, error) {
 	roots := x509.NewCertPool()
@@ -46,9 +53,10 @@ func newTarget(address string, ca []byte, allowed func(question) bool) (*target,
 		return nil, errors.New("the CA is not a certificate")
 	}
 	return &target{
-		url:     address + "?timeout=" + patience.String(),
-		tls:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13},
-		allowed: allowed,
+		url:      address + "?timeout=" + patience.String(),
+		tls:      &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13},
+		allowed:  allowed,
+		isDenial: isForbidden,
 	}, nil
 }
 
@@ -143,7 +151,7 @@ func (t *target) askOnce(ctx context.Context, client *http.Client, q question) (
 	if err != nil {
 		return 0, err
 	}
-	return latency, checkAnswer(answer, uid, t.allowed(q))
+	return latency, t.checkAnswer(answer, uid, t.allowed(q))
 }
 
 func post(ctx context.Context, client *http.Client, address string, body []byte) ([]byte, error) {
@@ -165,7 +173,7 @@ func post(ctx context.Context, client *http.Client, address string, body []byte)
 }
 
 // checkAnswer returns an error unless the answer is the right decision: an error would be fast too.
-func checkAnswer(answer []byte, uid string, allowed bool) error {
+func (t *target) checkAnswer(answer []byte, uid string, allowed bool) error {
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(answer, &review); err != nil {
 		return fmt.Errorf("the answer is not an AdmissionReview: %w", err)
@@ -176,7 +184,7 @@ func checkAnswer(answer []byte, uid string, allowed bool) error {
 		return fmt.Errorf("this answers another request than %s: %s", uid, answer)
 	case response.Allowed != allowed:
 		return fmt.Errorf("allowed should be %t: %s", allowed, answer)
-	case !allowed && (response.Result == nil || response.Result.Code != http.StatusForbidden):
+	case !allowed && (response.Result == nil || !t.isDenial(response.Result)):
 		return fmt.Errorf("this is an error, not a denial: %s", answer)
 	}
 	return nil

@@ -4,6 +4,9 @@
 // server. It prints Markdown tables. A value that is over its budget is bold, and each value has its difference from the
 // newest entry of history.md.
 //
+// With --peers it measures bgpguard, Gatekeeper and Kyverno beside each other in the same way, with equivalent policies, instead
+// of comparing bgpguard with its budgets.
+//
 // It checks every answer, but no time: it fails only if an answer was wrong.
 package main
 
@@ -28,6 +31,7 @@ type options struct {
 	webhook     string
 	perNode     bool
 	record      bool
+	peers       string
 }
 
 func main() {
@@ -40,7 +44,8 @@ func main() {
 	pflag.DurationVar(&o.duration, "duration", 400*time.Millisecond, "time of one repetition")
 	pflag.StringVar(&o.webhook, "webhook", "", "the program of the webhook, for example one with symbols for a profile (default bin/webhook)")
 	pflag.BoolVar(&o.perNode, "bgppeer-per-node", true, fmt.Sprintf("measure with a BGPPeer for each node, too, at %d nodes", largeNodes))
-	pflag.BoolVar(&o.record, "record", false, "append the results to "+historyFile)
+	pflag.StringVar(&o.peers, "peers", "", "measure beside Gatekeeper and Kyverno, which are in this directory, and not against budgets")
+	pflag.BoolVar(&o.record, "record", false, fmt.Sprintf("append the results to %s, or with --peers to %s", historyFile, besideFile))
 	pflag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -64,13 +69,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	past, err := readHistory(historyFile)
+	file := o.historyFile()
+	past, err := readHistory(file)
 	if err != nil {
 		return err
-	}
-	newest := entry{}
-	if len(past) > 0 {
-		newest = past[len(past)-1]
 	}
 	b, err := startBench(ctx, o)
 	if err != nil {
@@ -80,11 +82,31 @@ func run(ctx context.Context, o options) error {
 	// Also after an error or an interrupt: what was measured before is valid.
 	now.results = b.results
 	now.results.addGrowth()
-	fmt.Print(now.machine, ".\n\n", latencyTable(b.latencies), "\n", budgetTable(now.results, newest))
+	fmt.Print(now.machine, ".\n\n", latencyTable(b.latencies), "\n", o.table(b.latencies, now.results, past))
 	if err == nil && o.record {
-		err = appendHistory(historyFile, now)
+		err = appendHistory(file, now)
 	}
 	return err
+}
+
+// historyFile returns the file with the results of former runs of this kind.
+func (o *options) historyFile() string {
+	if o.peers != "" {
+		return besideFile
+	}
+	return historyFile
+}
+
+// table returns the table of all values. Budgets are those of a bgpguard that is measured alone.
+func (o *options) table(latencies []latency, r *results, past []entry) string {
+	if o.peers != "" {
+		return besideTables(latencies, r) + historyTable(r)
+	}
+	newest := entry{}
+	if len(past) > 0 {
+		newest = past[len(past)-1]
+	}
+	return budgetTable(r, newest)
 }
 
 func (o *options) check() error {

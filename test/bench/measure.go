@@ -26,6 +26,7 @@ type bench struct {
 	webhook            *env.Webhook
 	guard              *target
 	floor              *floor
+	others             []*other // that are measured beside bgpguard
 
 	results   *results
 	latencies []latency
@@ -40,10 +41,14 @@ func (b *bench) measureAll(ctx context.Context) error {
 			return err
 		}
 		nodes = size
-		if err := b.measure(ctx, size); err != nil {
+		measure := b.measure
+		if b.others != nil {
+			measure = b.measureBeside
+		}
+		if err := measure(ctx, size); err != nil {
 			return fmt.Errorf("at %d nodes: %w%s", size, err, b.log())
 		}
-		if size == largeNodes && b.perNode {
+		if size == largeNodes && b.perNode && b.others == nil {
 			if err := b.measurePerNode(ctx); err != nil {
 				return fmt.Errorf("with a BGPPeer for each node: %w%s", err, b.log())
 			}
@@ -73,15 +78,20 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.kubeconfig, err = b.ServiceAccountKubeconfig(ctx, namespace, "bgpguard"); err != nil {
 		return err
 	}
-	b.token, err = b.MetricsToken(ctx)
-	return err
+	if b.token, err = b.MetricsToken(ctx); err != nil || b.peers == "" {
+		return err
+	}
+	return b.installOthers(ctx)
 }
 
 // Stop ends all processes.
 func (b *bench) Stop() error {
 	var err error
+	for _, o := range b.others {
+		err = errors.Join(err, o.Stop())
+	}
 	if b.floor != nil {
-		err = b.floor.Stop()
+		err = errors.Join(err, b.floor.Stop())
 	}
 	return errors.Join(err, b.Environment.Stop())
 }
@@ -113,7 +123,7 @@ func (b *bench) restart(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if b.guard, err = newTarget(webhook.URL, id.ca, func(q question) bool { return q.allowed }); err != nil {
+	if b.guard, err = newTarget(webhook.URL, id.ca, isAllowed); err != nil {
 		return 0, err
 	}
 	if b.floor == nil {
@@ -122,6 +132,19 @@ func (b *bench) restart(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	return ready, b.awaitAudit(ctx, 1)
+}
+
+// medianStart starts a webhook several times, and returns the median of the times until it was ready.
+func (b *bench) medianStart(start func() (time.Duration, error)) (time.Duration, error) {
+	var times []time.Duration
+	for range b.repetitions {
+		ready, err := start()
+		if err != nil {
+			return 0, err
+		}
+		times = append(times, ready)
+	}
+	return median(times), nil
 }
 
 // stopWebhook stops the webhook and removes its reservations.
@@ -164,15 +187,11 @@ const auditCount = "bgpguard_audit_duration_seconds_count "
 // measure measures everything at the present size of the cluster.
 func (b *bench) measure(ctx context.Context, nodes int) error {
 	say("%d nodes: start the webhooks", nodes)
-	var starts []time.Duration
-	for range b.repetitions {
-		ready, err := b.restart(ctx)
-		if err != nil {
-			return err
-		}
-		starts = append(starts, ready)
+	ready, err := b.medianStart(func() (time.Duration, error) { return b.restart(ctx) })
+	if err != nil {
+		return err
 	}
-	b.results.add(subjectProcess, readySeconds, nodes, median(starts).Seconds())
+	b.results.add(subjectProcess, readySeconds, nodes, ready.Seconds())
 	questions, err := readQuestions(ctx, b.Environment, nodes)
 	if err != nil {
 		return err
@@ -208,15 +227,23 @@ func (f *floor) of(kind floorKind) *target {
 	return f.allow
 }
 
-// measureQuestions measures the latencies of questions.
+// measureQuestions measures the latencies of questions, in turn for all webhooks.
 func (b *bench) measureQuestions(ctx context.Context, nodes int, questions []question) error {
-	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, []contender{{"bgpguard", b.guard}})
+	contenders := []contender{{guardName, b.guard}}
+	for _, o := range b.others {
+		contenders = append(contenders, contender{o.name, o.target})
+	}
+	latencies, err := compare(ctx, b.options, nodes, questions, b.floor.of, contenders)
 	if err != nil {
 		return err
 	}
 	b.latencies = append(b.latencies, latencies...)
 	for _, l := range latencies {
-		b.results.addLatency(l)
+		if b.others == nil {
+			b.results.addLatency(l)
+		} else {
+			b.results.addBeside(l, latencies)
+		}
 	}
 	return nil
 }

@@ -104,8 +104,8 @@ func readQuestions(ctx context.Context, e *env.Environment, nodes int) ([]questi
 	}
 	var questions []question
 	for _, c := range changes {
-		// config/policies allows a mesh of 100 nodes. Route reflectors are not in the mesh.
-		if c.name == meshDenied && nodes-reflectors <= 100 {
+		// Route reflectors are not in the mesh.
+		if c.name == meshDenied && nodes-reflectors <= meshLimit {
 			continue
 		}
 		q, err := c.question()
