@@ -20,6 +20,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
@@ -77,18 +78,17 @@ type ReportOptions struct {
 type Reports struct {
 	options ReportOptions
 	objects dynamic.Interface
-	// metadata lists reports without their contents, which can be large.
-	metadata metadata.Interface
-	log      logr.Logger
+	watches *reportWatches
+	log     logr.Logger
 
 	mu sync.Mutex
+	// discovered reports that the served kinds are known.
+	discovered bool
 	// latest is the audit that was published last, nil before the first.
 	latest *audit.Audit
 	// kind is the kind that is written, "" for none; logged reports that it was logged.
 	kind   openreports.Kind
 	logged bool
-	// unserved are the kinds that the API server did not serve when Refresh last looked.
-	unserved map[openreports.Kind]bool
 	// written are the generations at which reports were last known to be correct, by name.
 	// A change to the contents of a report raises its generation.
 	written map[string]int64
@@ -101,25 +101,45 @@ func NewReports(config *rest.Config, client *http.Client, o ReportOptions, log l
 	if err != nil {
 		return nil, fmt.Errorf("creating a client for reports: %w", err)
 	}
-	lists, err := metadata.NewForConfigAndClient(config, client)
+	reads, err := metadata.NewForConfigAndClient(config, client)
 	if err != nil {
 		return nil, fmt.Errorf("creating a client for reports: %w", err)
 	}
-	return &Reports{options: o, objects: objects, metadata: lists, log: log, written: map[string]int64{}, unserved: map[openreports.Kind]bool{}}, nil
+	kinds, err := discovery.NewDiscoveryClientForConfigAndClient(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("creating a client for reports: %w", err)
+	}
+	return &Reports{options: o, objects: objects, watches: newReportWatches(kinds, reads), log: log, written: map[string]int64{}}, nil
 }
 
-// Lead restores the reports of the last audit every minute until ctx is done. It then forgets
-// the audit: another replica may write reports.
+// Lead follows the reports, and restores those of the last audit at once and then every minute,
+// until ctx is done. It then forgets them: another replica may write reports.
 func (r *Reports) Lead(ctx context.Context) {
-	loop.Every(ctx, reportsInterval, func() { r.Refresh(ctx) })
+	defer r.forget()
+	ticker := time.NewTicker(reportsInterval)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		r.Refresh(ctx)
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+		case <-r.watches.ended:
+		}
+	}
+}
+
+// forget ends what Refresh has started.
+func (r *Reports) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.latest = nil
+	r.watches.forget()
+	r.latest, r.discovered = nil, false
+	clear(r.written)
 }
 
-// Refresh writes the reports of the last audit that are missing or were changed, and looks for
-// kinds that were not served before: audits are too frequent for that. It logs an error once. A
-// panic does not end the process, which answers requests too.
+// Refresh finds out which kinds are served, follows them until ctx is done, and writes the reports of
+// the last audit that are missing or were changed. It logs an error once. A panic does not end the
+// process, which answers requests too.
 func (r *Reports) Refresh(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -128,11 +148,14 @@ func (r *Reports) Refresh(ctx context.Context) {
 			r.logError(fmt.Errorf("panic: %v", p), "stack", string(debug.Stack()))
 		}
 	}()
+	limit, cancel := context.WithTimeout(ctx, reportsLimit)
+	defer cancel()
+	r.watches.discover(ctx, limit)
+	r.discovered = true
 	if r.latest == nil {
 		return
 	}
-	clear(r.unserved)
-	if err := r.write(ctx, r.latest); err != nil && ctx.Err() == nil {
+	if err := r.write(limit, r.latest); err != nil && ctx.Err() == nil {
 		r.logError(err)
 		return
 	}
@@ -146,7 +169,8 @@ func (r *Reports) logError(err error, more ...any) {
 	}
 }
 
-// Publish implements Publisher. It is no error if no kind of report is served.
+// Publish implements Publisher. It is no error if no kind of report is served. Before Lead knows
+// the reports, it leaves the audit to Lead.
 func (r *Reports) Publish(ctx context.Context, a *audit.Audit) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -154,30 +178,29 @@ func (r *Reports) Publish(ctx context.Context, a *audit.Audit) error {
 		return ctx.Err()
 	}
 	r.latest = a
+	if !r.discovered {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reportsLimit)
+	defer cancel()
 	return r.write(ctx, a)
 }
 
 // write makes the reports in the cluster equal to those of an audit. It writes those that
-// differ, and deletes those of policies that are not in force and of the other kind.
+// differ, and deletes those of policies that are not in force and of the other kind. The watches
+// may not show yet what was written a moment before: to write it again changes nothing.
 func (r *Reports) write(ctx context.Context, a *audit.Audit) error {
-	ctx, cancel := context.WithTimeout(ctx, reportsLimit)
-	defer cancel()
-	existing := map[openreports.Kind][]metav1.PartialObjectMetadata{}
+	existing := map[openreports.Kind][]*metav1.PartialObjectMetadata{}
 	var errs []error
 	for _, kind := range openreports.Kinds {
-		if r.unserved[kind] {
-			continue
-		}
-		items, err := r.list(ctx, kind)
+		reports, served, err := r.watches.list(kind)
 		switch {
-		case gone(err):
-			r.unserved[kind] = true
 		case err != nil && r.wants(kind): // The next kind may be the wrong one.
-			return fmt.Errorf("listing reports: %w", err)
+			return fmt.Errorf("reading reports: %w", err)
 		case err != nil:
-			errs = append(errs, fmt.Errorf("listing reports: %w", err))
-		default:
-			existing[kind] = items
+			errs = append(errs, fmt.Errorf("reading reports: %w", err))
+		case served:
+			existing[kind] = reports
 		}
 	}
 	r.choose(existing)
@@ -190,17 +213,6 @@ func (r *Reports) write(ctx context.Context, a *audit.Audit) error {
 		errs = append(errs, r.reconcile(ctx, a, existing[r.kind]))
 	}
 	return errors.Join(errs...)
-}
-
-// list lists the reports of a kind that bgpguard has written.
-func (r *Reports) list(ctx context.Context, kind openreports.Kind) ([]metav1.PartialObjectMetadata, error) {
-	list, err := r.metadata.Resource(kind.GroupVersionResource()).List(ctx, metav1.ListOptions{
-		LabelSelector: openreports.ManagedByLabel + "=" + openreports.Source,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return list.Items, nil
 }
 
 // wants reports whether a kind may be written.
@@ -216,7 +228,7 @@ func (r *Reports) wants(kind openreports.Kind) bool {
 }
 
 // choose selects the first kind that may be written and is served, and logs a change.
-func (r *Reports) choose(served map[openreports.Kind][]metav1.PartialObjectMetadata) {
+func (r *Reports) choose(served map[openreports.Kind][]*metav1.PartialObjectMetadata) {
 	chosen := openreports.Kind("")
 	for _, kind := range openreports.Kinds {
 		if _, ok := served[kind]; ok && r.wants(kind) {
@@ -238,7 +250,7 @@ func (r *Reports) choose(served map[openreports.Kind][]metav1.PartialObjectMetad
 
 // reconcile writes the reports of an audit that differ from the existing ones, and deletes
 // the other existing ones.
-func (r *Reports) reconcile(ctx context.Context, a *audit.Audit, existing []metav1.PartialObjectMetadata) error {
+func (r *Reports) reconcile(ctx context.Context, a *audit.Audit, existing []*metav1.PartialObjectMetadata) error {
 	references := map[violation.Object]corev1.ObjectReference{}
 	reports := openreports.Reports(a, func(o violation.Object) corev1.ObjectReference {
 		ref, ok := references[o]
@@ -253,8 +265,8 @@ func (r *Reports) reconcile(ctx context.Context, a *audit.Audit, existing []meta
 		policies[openreports.Name(a.Policies[i].Name)] = a.Policies[i].Name
 	}
 	live := make(map[string]*metav1.PartialObjectMetadata, len(existing))
-	for i := range existing {
-		live[existing[i].Name] = &existing[i]
+	for _, report := range existing {
+		live[report.Name] = report
 	}
 	wanted := make(map[string]bool, len(reports))
 	var due []*unstructured.Unstructured
@@ -339,10 +351,9 @@ func (r *Reports) apply(ctx context.Context, due []*unstructured.Unstructured) [
 }
 
 // remove deletes the existing reports of bgpguard that are not wanted.
-func (r *Reports) remove(ctx context.Context, kind openreports.Kind, existing []metav1.PartialObjectMetadata, wanted map[string]bool) error {
+func (r *Reports) remove(ctx context.Context, kind openreports.Kind, existing []*metav1.PartialObjectMetadata, wanted map[string]bool) error {
 	var errs []error
-	for i := range existing {
-		o := &existing[i]
+	for _, o := range existing {
 		if wanted[o.Name] || !strings.HasPrefix(o.Name, openreports.NamePrefix) {
 			continue
 		}

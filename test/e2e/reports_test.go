@@ -46,32 +46,38 @@ const etcdLimit = 1536 << 10
 // reporting is a cluster with bgpguard's RBAC, and what it takes to write reports there.
 type reporting struct {
 	*env.Environment
+	// ctx ends with the test. Reports are followed across its subtests.
+	ctx     context.Context
 	objects dynamic.Interface
 	user    *rest.Config
 	client  *http.Client
 
 	mu  sync.Mutex
 	log bytes.Buffer
-	// written counts the reports that were sent.
-	written atomic.Int64
+	// written counts the reports that were sent, and read the requests that read all reports.
+	written, read atomic.Int64
 }
 
-// counted counts what is written through the transport.
+// counted counts the requests about reports.
 type counted struct {
 	http.RoundTripper
-	written *atomic.Int64
+	reporting *reporting
 }
 
 func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Method == http.MethodPatch {
-		c.written.Add(1)
+	switch query := r.URL.Query(); {
+	case r.Method == http.MethodPatch:
+		c.reporting.written.Add(1)
+	// Discovery has no selector. A watch with sendInitialEvents reads like a list.
+	case r.Method == http.MethodGet && query.Has("labelSelector") && (!query.Has("watch") || query.Get("sendInitialEvents") == "true"):
+		c.reporting.read.Add(1)
 	}
 	return c.RoundTripper.RoundTrip(r)
 }
 
 func startReporting(t *testing.T) *reporting {
 	t.Helper()
-	r := &reporting{Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}})}
+	r := &reporting{ctx: t.Context(), Environment: startEnvironment(t, env.Options{Groups: []env.Group{env.GroupV1}})}
 	if err := r.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +91,7 @@ func startReporting(t *testing.T) *reporting {
 	if r.client, err = rest.HTTPClientFor(r.user); err != nil {
 		t.Fatal(err)
 	}
-	r.client.Transport = counted{r.client.Transport, &r.written}
+	r.client.Transport = counted{r.client.Transport, r}
 	if r.objects, err = dynamic.NewForConfig(r.Config); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +110,21 @@ func (r *reporting) writer(t *testing.T, kind string) *auditor.Reports {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Refresh(r.ctx)
 	return w
+}
+
+// until calls Refresh until the writer has done what is expected: discovery shows a new kind late.
+func (r *reporting) until(t *testing.T, w *auditor.Reports, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if w.Refresh(r.ctx); done() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the log:\n%s", r.logged())
+		}
+	}
 }
 
 // reference knows BGPPolicies, as the others are not there.
@@ -255,14 +275,17 @@ func TestReports(t *testing.T) {
 
 	t.Run("no kind of report is served", func(t *testing.T) {
 		publish(t, w, a)
-		w.Refresh(t.Context())
+		w.Refresh(c.ctx)
 		if got := strings.Count(c.logged(), "Writing no reports"); got != 1 || strings.Contains(c.logged(), "Cannot") {
 			t.Errorf("the log:\n%s", c.logged())
 		}
 	})
 	t.Run("the older kind alone is served", func(t *testing.T) {
+		if read := c.read.Load(); read != 0 {
+			t.Errorf("%d lists of kinds that are not served", read)
+		}
 		c.serve(t, openreports.ClusterPolicyReport, true)
-		w.Refresh(t.Context())
+		c.until(t, w, func() bool { return len(c.list(t, openreports.ClusterPolicyReport)) > 0 })
 		reports := c.list(t, openreports.ClusterPolicyReport)
 		if o := reports["bgpguard-mesh-node-limit"]; o == nil || number(t, o, "summary", "fail") != 1 {
 			t.Errorf("there are %v; the log:\n%s", slices.Sorted(maps.Keys(reports)), c.logged())
@@ -270,7 +293,7 @@ func TestReports(t *testing.T) {
 	})
 	t.Run("OpenReports comes, and is preferred", func(t *testing.T) {
 		c.serve(t, openreports.ClusterReport, true)
-		w.Refresh(t.Context())
+		c.until(t, w, func() bool { return len(c.list(t, openreports.ClusterReport)) > 0 })
 		if left := c.list(t, openreports.ClusterPolicyReport); len(left) > 0 {
 			t.Errorf("%d of the older kind are left", len(left))
 		}
@@ -298,8 +321,15 @@ func TestReports(t *testing.T) {
 		for i := range later.Violations {
 			later.Violations[i].FirstSeen = now
 		}
-		publish(t, w, later)
-		publish(t, c.writer(t, auditor.ReportsAuto), later)
+		next := c.writer(t, auditor.ReportsAuto)
+		read := c.read.Load()
+		for range 5 {
+			publish(t, w, later)
+			publish(t, next, later)
+		}
+		if now := c.read.Load(); now != read || read == 0 {
+			t.Errorf("%d lists in 10 audits, after %d before the first", now-read, read)
+		}
 		if after := c.versions(t, openreports.ClusterReport); !maps.Equal(before, after) {
 			t.Errorf("before %v, after %v", before, after)
 		}
@@ -320,7 +350,10 @@ func TestReports(t *testing.T) {
 	t.Run("what others change or delete is mended", func(t *testing.T) {
 		c.kubectl(t, "patch", "clusterreport", "bgpguard-mesh-node-limit", "--type=merge", "-p", `{"results":[],"summary":{"fail":0}}`)
 		c.kubectl(t, "delete", "clusterreport", "bgpguard-bird-accepts")
-		w.Refresh(t.Context())
+		c.until(t, w, func() bool { // The watch shows it later.
+			reports := c.list(t, openreports.ClusterReport)
+			return number(t, reports["bgpguard-mesh-node-limit"], "summary", "fail") == 1 && reports["bgpguard-bird-accepts"] != nil
+		})
 		reports := c.list(t, openreports.ClusterReport)
 		if o := reports["bgpguard-mesh-node-limit"]; number(t, o, "summary", "fail") != 1 || o.Object["results"] == nil {
 			t.Errorf("patched: %v", o.Object)
@@ -363,6 +396,7 @@ func TestReports(t *testing.T) {
 			}
 		}
 		before := c.versions(t, openreports.ClusterReport)
+		w.Refresh(c.ctx)
 		publish(t, w, without(withMany(a, "selector-hygiene", 10_000), "mesh-node-limit"))
 		after := c.versions(t, openreports.ClusterReport)
 		delete(before, "bgpguard-mesh-node-limit")
@@ -372,7 +406,8 @@ func TestReports(t *testing.T) {
 	})
 	t.Run("a kind that is removed is no error, and the other is written", func(t *testing.T) {
 		c.serve(t, openreports.ClusterReport, false)
-		publish(t, w, a)
+		publish(t, w, a) // Before the writer knows.
+		c.until(t, w, func() bool { return len(c.list(t, openreports.ClusterPolicyReport)) > 0 })
 		if got := c.list(t, openreports.ClusterPolicyReport); got["bgpguard-mesh-node-limit"] == nil {
 			t.Errorf("there are %v", slices.Sorted(maps.Keys(got)))
 		}
@@ -388,10 +423,9 @@ func TestReports(t *testing.T) {
 		if got := c.list(t, openreports.ClusterPolicyReport); len(got) > 0 {
 			t.Errorf("%d of the other kind were written", len(got))
 		}
-		publish(t, c.writer(t, auditor.ReportsPolicyReport), a)
-		if got := c.list(t, openreports.ClusterPolicyReport); len(got) == 0 {
-			t.Error("none were written")
-		}
+		other := c.writer(t, auditor.ReportsPolicyReport)
+		publish(t, other, a)
+		c.until(t, other, func() bool { return len(c.list(t, openreports.ClusterPolicyReport)) > 0 })
 	})
 	t.Run("the API server counts what alerts and dashboard ask for", func(t *testing.T) {
 		// No webhook runs here: calls fail, openly for Nodes and BGPPolicies, and closed for Calico's objects.
@@ -432,10 +466,8 @@ func TestTheWebhookReports(t *testing.T) {
 	}
 	r := &reporting{Environment: c.Environment, objects: objects}
 	r.serve(t, openreports.ClusterReport, true)
-	// It looks for the kind with the next audit, which a change of a policy makes due.
-	c.allowed(t, "", `patch bgppolicy stale-mesh-peers --type=merge -p {"spec":{"validationActions":["Warn"]}}`)
 	const name = "clusterreport/bgpguard-mesh-node-limit"
-	c.allowed(t, "", "wait --for=create --timeout=60s "+name)
+	c.allowed(t, "", "wait --for=create --timeout=90s "+name) // It looks for the kind once a minute.
 	c.allowed(t, "", "wait --for=jsonpath={.summary.fail}=1 --timeout=60s "+name)
 	o := r.list(t, openreports.ClusterReport)["bgpguard-mesh-node-limit"]
 	if owners := o.GetOwnerReferences(); len(owners) != 1 || owners[0].Name != "mesh-node-limit" {
