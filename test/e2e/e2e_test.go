@@ -20,6 +20,9 @@ import (
 
 const nodeCount = 110
 
+// containerMemory is the memory limit of the container in config/manager, in bytes.
+const containerMemory = 256 << 20
+
 // cluster is a control plane with nodes, bgpguard's manifests and its process.
 type cluster struct {
 	*env.Environment
@@ -47,17 +50,33 @@ func (c *cluster) deploy(t *testing.T, args ...string) {
 		t.Fatal(err)
 	}
 	var err error
-	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{Args: args}); err != nil {
+	if c.webhook, err = c.StartWebhook(t.Context(), env.WebhookOptions{Args: args, Memory: containerMemory}); err != nil {
 		t.Fatal(err)
 	}
+	started := c.webhook
 	t.Cleanup(func() {
 		if err := c.webhook.Stop(); err != nil {
 			t.Error(err)
 		}
+		survived(t, started)
 		if t.Failed() {
 			t.Logf("the webhook's log:\n%s", c.webhook.Log())
 		}
 	})
+}
+
+// survived checks that the kernel has killed no process of the webhook because of the memory limit.
+func survived(t *testing.T, webhook *env.Webhook) {
+	t.Helper()
+	group := webhook.Group
+	if group == nil {
+		t.Log("this machine permits no cgroup: the kernel did not enforce the memory limit")
+		return
+	}
+	kills, err := group.Kills()
+	if err != nil || kills > 0 {
+		t.Errorf("the kernel killed %d processes that exceeded %d MiB together; error %v", kills, containerMemory>>20, err)
+	}
 }
 
 // object is a manifest of the cluster's group.

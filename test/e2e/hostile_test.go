@@ -32,7 +32,7 @@ const (
 	// endTime is how long a connection with a withheld body may last: a request waits at most until
 	// its deadline, and its body must arrive within a second.
 	endTime = 20 * time.Second
-	// maxMemory bounds the memory of the process, whose limit is 256 MiB.
+	// maxMemory bounds the resident memory of the process, whose limit is containerMemory.
 	maxMemory = 200 << 20
 )
 
@@ -47,7 +47,8 @@ type attacker struct {
 }
 
 // TestHostileInput attacks a webhook by clients that reach its port, and by users who may create BGPPeers. Meanwhile it
-// answers the reviews of others, and its memory stays below its limit.
+// answers the reviews of others, and its memory stays below its limit. Where the machine permits it, the webhook runs in a cgroup with
+// the memory limit of the container, in which the kernel would kill it.
 func TestHostileInput(t *testing.T) {
 	t.Parallel()
 	c := start(t, env.GroupV1)
@@ -88,6 +89,13 @@ func TestHostileInput(t *testing.T) {
 	}
 	if got := a.memory(t); got > maxMemory {
 		t.Errorf("the process used %d MiB, want at most %d MiB", got>>20, maxMemory>>20)
+	}
+	if group := a.webhook.Group; group == nil {
+		t.Logf("resident memory: %d MiB at most, in no cgroup", a.memory(t)>>20)
+	} else if peak, err := group.Peak(); err != nil {
+		t.Error(err)
+	} else {
+		t.Logf("resident memory: %d MiB at most; the cgroup of %d MiB: %d MiB at most, with the page cache and the trials of policies", a.memory(t)>>20, containerMemory>>20, peak>>20)
 	}
 	_, metrics := a.scrape(t, a.scraper)
 	for _, reason := range []string{"waited", "slow"} {

@@ -78,6 +78,7 @@ type Environment struct {
 	logs      []*os.File
 	mu        sync.Mutex
 	processes []*Process
+	groups    []*MemoryGroup
 	stopOnce  sync.Once
 	stopError error
 }
@@ -184,12 +185,15 @@ func (e *Environment) start(ctx context.Context) error {
 func (e *Environment) Stop() error {
 	e.stopOnce.Do(func() {
 		e.mu.Lock()
-		processes := e.processes
+		processes, groups := e.processes, e.groups
 		e.mu.Unlock()
 
 		var problems []error
 		for _, process := range processes {
 			problems = append(problems, process.Stop())
+		}
+		for _, group := range groups {
+			problems = append(problems, group.remove())
 		}
 		if err := e.plane.Stop(); err != nil {
 			problems = append(problems, fmt.Errorf("stop the control plane: %w", err))

@@ -26,6 +26,8 @@ type Process struct {
 	LogFile string
 	// Pid is its process ID.
 	Pid int
+	// Group is the cgroup that limits the memory of the process and its children, nil if there is none.
+	Group *MemoryGroup
 
 	name    string // in errors
 	command *exec.Cmd
@@ -34,10 +36,14 @@ type Process struct {
 	killed  bool // Stop returns no error
 }
 
-// startProcess starts a program with further environment variables. The environment stops it at the end.
-func (e *Environment) startProcess(ctx context.Context, name, binary string, variables, args []string) (*Process, error) {
+// startProcess starts a program with further environment variables, in a cgroup unless group is nil. The environment stops
+// the program at the end.
+func (e *Environment) startProcess(ctx context.Context, name string, group *MemoryGroup, binary string, variables, args []string) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if group != nil {
+		binary, args = group.wrap(binary, args)
 	}
 	command := exec.Command(binary, args...)
 	command.Env = append(environment(), variables...)
@@ -45,6 +51,7 @@ func (e *Environment) startProcess(ctx context.Context, name, binary string, var
 	if err != nil {
 		return nil, err
 	}
+	p.Group = group
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.processes = append(e.processes, p)

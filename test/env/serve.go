@@ -35,7 +35,7 @@ func (e *Environment) startServe(ctx context.Context, kubeconfig string, args ..
 		return "", err
 	}
 	page, health := loopback(ports[0]), loopback(ports[1])
-	process, err := e.startProcess(ctx, "serve", binary, nil, append([]string{
+	process, err := e.startProcess(ctx, "serve", nil, binary, nil, append([]string{
 		"serve", "--kubeconfig=" + kubeconfig, "--bind-address=" + page, "--health-probe-bind-address=" + health,
 	}, args...))
 	if err != nil {

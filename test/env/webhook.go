@@ -31,7 +31,8 @@ type WebhookOptions struct {
 	Starting bool
 	// Args follow the arguments of the environment and so override them.
 	Args []string
-	// Memory is the memory limit of the container in bytes, by which the process sets its own; 0 for none.
+	// Memory is the memory limit of the container in bytes, by which the process sets its own; 0 for none. The process runs in
+	// a cgroup with this limit where the machine permits it: see Process.Group.
 	Memory int64
 }
 
@@ -91,10 +92,12 @@ func (e *Environment) StartWebhook(ctx context.Context, options WebhookOptions) 
 	if options.Hostname != "" { // The name of the process among the replicas.
 		variables = append(variables, "HOSTNAME="+options.Hostname)
 	}
+	var group *MemoryGroup
 	if options.Memory > 0 {
 		variables = append(variables, fmt.Sprintf("MEMORY_LIMIT=%d", options.Memory))
+		group = e.memoryGroup(options.Memory)
 	}
-	if webhook.Process, err = e.startProcess(ctx, "webhook", options.Binary, variables, append(args, options.Args...)); err != nil {
+	if webhook.Process, err = e.startProcess(ctx, "webhook", group, options.Binary, variables, append(args, options.Args...)); err != nil {
 		return nil, err
 	}
 	if options.Starting {
