@@ -43,6 +43,8 @@ type Document struct {
 type Block struct {
 	// Info is the info string, such as "sh cluster".
 	Info string
+	// Anchor is the id of the heading before it.
+	Anchor string
 	// Lines are its lines; Line is the number of the first one in the file, from 1.
 	Lines []string
 	Line  int
@@ -89,6 +91,7 @@ func parse(source []byte) (*Document, error) {
 	markdown := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithParserOptions(parser.WithAutoHeadingID()))
 	root := markdown.Parser().Parse(text.NewReader(source))
 	d := &Document{Anchors: map[string]bool{}}
+	anchor := ""
 	err := ast.Walk(root, func(node ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
 			return ast.WalkContinue, nil
@@ -100,7 +103,8 @@ func parse(source []byte) (*Document, error) {
 			d.Links = append(d.Links, string(node.Destination))
 		case *ast.Heading:
 			if id, ok := node.AttributeString("id"); ok {
-				d.Anchors[string(id.([]byte))] = true
+				anchor = string(id.([]byte))
+				d.Anchors[anchor] = true
 			}
 		case *ast.CodeSpan:
 			var span strings.Builder
@@ -111,7 +115,9 @@ func parse(source []byte) (*Document, error) {
 			}
 			d.Code = append(d.Code, span.String())
 		case *ast.FencedCodeBlock:
-			d.Blocks = append(d.Blocks, block(node, source))
+			b := block(node, source)
+			b.Anchor = anchor
+			d.Blocks = append(d.Blocks, b)
 		}
 		return ast.WalkContinue, nil
 	})

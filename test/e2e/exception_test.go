@@ -366,56 +366,57 @@ func (c *cluster) environment(t *testing.T) []string {
 		"KUBECONFIG="+c.Admin.Kubeconfig, "KUBECACHEDIR="+t.TempDir(), "KUBERC=off", "NO_COLOR=1")
 }
 
+// followPage runs the commands, at most three, that docs/operate.md has below a heading for an emergency.
+func (c *cluster) followPage(t *testing.T, anchor string) {
+	t.Helper()
+	documents, err := docs.Read("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commands []docs.Command
+	for _, d := range documents {
+		for i := range d.Blocks {
+			if b := &d.Blocks[i]; b.Info == "sh emergency" && b.Anchor == anchor {
+				commands = append(commands, b.Commands()...)
+			}
+		}
+	}
+	if len(commands) == 0 || len(commands) > 3 {
+		t.Fatalf("%d commands at #%s", len(commands), anchor)
+	}
+	for _, command := range commands {
+		if folder, ok := strings.CutPrefix(command.Text, "kubectl apply -k "); ok { // With the address of this webhook.
+			if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		var out string
+		var err error
+		for range 100 { // The API server and the webhook learn of a change by watch.
+			if out, err = command.Run(t.Context(), t.TempDir(), c.environment(t)); err == nil {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", command.Text, err, out)
+		}
+	}
+}
+
 // TestEmergencies follows the emergency page: each of its blocks makes a change that is not possible before.
 func TestEmergencies(t *testing.T) {
 	t.Parallel()
 	c := start(t, env.GroupV1)
 	c.racked(t)
-	blocks := map[string][]docs.Command{}
-	documents, err := docs.Read("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range documents {
-		for i := range d.Blocks {
-			if b := &d.Blocks[i]; b.Info == "sh emergency" {
-				commands := b.Commands()
-				blocks[strings.Fields(commands[0].Text)[1]] = commands
-			}
-		}
-	}
-	if len(blocks) != 3 {
-		t.Fatalf("%d blocks", len(blocks))
-	}
-	follow := func(t *testing.T, first string) {
+	follow := func(t *testing.T, anchor string) {
 		t.Helper()
-		commands := blocks[first]
-		if len(commands) == 0 || len(commands) > 3 {
-			t.Fatalf("%d commands begin with kubectl %s", len(commands), first)
-		}
 		c.until(t, 1, "", "delete bgppeer rack-1 --dry-run=server")
-		for _, command := range commands {
-			if folder, ok := strings.CutPrefix(command.Text, "kubectl apply -k "); ok { // With the address of this webhook.
-				if _, err := c.ApplyKustomization(t.Context(), folder); err != nil {
-					t.Fatal(err)
-				}
-				continue
-			}
-			var out string
-			var err error
-			for range 100 { // The API server and the webhook learn of a change by watch.
-				if out, err = command.Run(t.Context(), t.TempDir(), c.environment(t)); err == nil {
-					break
-				}
-				time.Sleep(100 * time.Millisecond)
-			}
-			if err != nil {
-				t.Fatalf("%s: %v\n%s", command.Text, err, out)
-			}
-		}
+		c.followPage(t, anchor)
 	}
 	t.Run("wrongly denied", func(t *testing.T) {
-		follow(t, "bgpguard")
+		follow(t, "wrongly-denied")
 		if got := c.allowed(t, "", "get bgpexceptions").Stdout; !strings.Contains(got, "INC-4711: rack 1 moves") {
 			t.Errorf("got %s", got)
 		}
@@ -441,12 +442,12 @@ func TestEmergencies(t *testing.T) {
 	}
 	t.Run("guard down", func(t *testing.T) {
 		stopped(t)
-		follow(t, "patch")
+		follow(t, "guard-down")
 		started(t)
 	})
 	t.Run("guard unreachable", func(t *testing.T) {
 		stopped(t)
-		follow(t, "delete")
+		follow(t, "guard-unreachable")
 		started(t)
 	})
 }
