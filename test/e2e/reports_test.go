@@ -118,7 +118,8 @@ func (r *reporting) writer(t *testing.T, kind string) *auditor.Reports {
 func (r *reporting) until(t *testing.T, w *auditor.Reports, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if w.Refresh(r.ctx); done() {
+		w.Refresh(r.ctx)
+		if done() {
 			return
 		}
 		if time.Now().After(deadline) {
