@@ -259,6 +259,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (2s; each night 5m or more)
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")" || exit 1; \
 	done
 
+.PHONY: corpus
+corpus: ## Add inputs that `make fuzz` found and that cover more statements to testdata/fuzz
+	$(step) 'corpus: go test -cover with what is in the cache of go test -fuzz'
+	@tools/corpus.sh
+
 .PHONY: vulnerabilities
 vulnerabilities: bin/tools/govulncheck ## Known vulnerabilities in code that the binaries call (needs a network)
 	$(step) 'vulnerabilities: govulncheck'
