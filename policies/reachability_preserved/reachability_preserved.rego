@@ -124,11 +124,6 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 	}
 }
 
-# The IPPools are named if they are not those without routes.
-_disable(pools, setting) := "disableBGPExport" if {
-	{name | some name in setting} == {name | some name in pools}
-} else := sprintf("disableBGPExport of %s", [text.listed(count(setting), "IPPool", setting)])
-
 # METADATA
 # description: |
 #   Nodes that get no session in a family because they have no address in it. The size is
@@ -221,6 +216,11 @@ violation contains object.union(found, transit.assumption(need.assumes)) if {
 		"objects": objects.named("BGPConfiguration", ["default"], [sprintf("spec.%s", [range.field])]),
 	}
 }
+
+# The IPPools are named if they are not those without routes.
+_disable(pools, setting) := "disableBGPExport" if {
+	{name | some name in setting} == {name | some name in pools}
+} else := sprintf("disableBGPExport of %s", [text.listed(count(setting), "IPPool", setting)])
 
 _without_route(family, reading) := object.union(found, {"msg": concat("; ", parts)}) if {
 	found := _pairs_without(family, reading.reach)

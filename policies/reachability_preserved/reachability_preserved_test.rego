@@ -300,7 +300,8 @@ test_fail_a_pool_inside_another_is_not_exported if {
 
 test_fail_many_pools_are_not_exported if {
 	pools := ["pool-a", "pool-b", "pool-c", "pool-d", "pool-e"]
-	patch := {"routes": {"IPv4": {"notExported": pools, "exportDisabledBy": pools}}, "podTraffic": {"IPv4": {"pools": pools}}}
+	routes := {"IPv4": {"notExported": pools, "exportDisabledBy": pools}}
+	patch := {"routes": routes, "podTraffic": {"IPv4": {"pools": pools}}}
 	some violation in _violations(patch)
 	violation.size == 5
 	violation.msg == concat("", [
