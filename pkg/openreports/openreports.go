@@ -129,7 +129,7 @@ func Name(policyName string) string {
 // builder makes the report of one policy.
 type builder struct {
 	policy *audit.Policy
-	// notes name the parts of the state that are not known.
+	// notes are those of the audit. The first result has them.
 	notes     []string
 	reference Reference
 	report    *v1alpha1.ClusterReport
@@ -146,9 +146,6 @@ func (b *builder) build(violations []*audit.Violation, failed bool, message stri
 	case len(violations) == 0:
 		r.Summary.Pass = 1
 		result := b.result(pass, "", "no violations: "+b.policy.Title)
-		if len(b.notes) > 0 { // There may be violations in the parts that are not known.
-			result.Properties["notes"] = text.Cut(strings.Join(b.notes, "; "), maxMessage)
-		}
 		r.Results = append(r.Results, result)
 	}
 	if b.policy.Action == violation.Deny {
@@ -157,6 +154,10 @@ func (b *builder) build(violations []*audit.Violation, failed bool, message stri
 		r.Summary.Warn = len(violations)
 	}
 	b.list(violations)
+	// There may be violations in the parts that are not known, and policies that are not enforced.
+	if len(b.notes) > 0 {
+		r.Results[0].Properties["notes"] = text.Cut(strings.Join(b.notes, "; "), maxMessage)
+	}
 }
 
 // list lists the violations, the largest first, as many as fit. If not all are listed, the

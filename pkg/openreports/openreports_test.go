@@ -99,14 +99,21 @@ func TestSummary(t *testing.T) {
 	}
 }
 
-func TestAPassNamesThePartsThatAreNotKnown(t *testing.T) {
-	a := audited(violation.Deny)
-	if r := one(t, a); r.Results[0].Properties["notes"] != "" {
-		t.Errorf("of a state that is known: %v", r.Results[0].Properties)
-	}
-	a.Notes = []string{"no BGPFilter was read", "BGPPeer p is skipped"}
-	if got := one(t, a).Results[0].Properties["notes"]; got != "no BGPFilter was read; BGPPeer p is skipped" {
-		t.Errorf("got %q", got)
+func TestEachReportHasTheNotesOfTheAudit(t *testing.T) {
+	for name, a := range map[string]*audit.Audit{
+		"without violations": audited(violation.Deny), "with violations": audited(violation.Deny, found("a", 1), found("b", 1)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if r := one(t, a); r.Results[0].Properties["notes"] != "" {
+				t.Errorf("of a state that is known: %v", r.Results[0].Properties)
+			}
+			a.Notes = []string{"no BGPFilter was read", "BGPPeer p is skipped"}
+			for i, result := range one(t, a).Results {
+				if got, want := result.Properties["notes"], "no BGPFilter was read; BGPPeer p is skipped"; (got == want) != (i == 0) {
+					t.Errorf("result %d has the notes %q", i, got)
+				}
+			}
+		})
 	}
 }
 
