@@ -466,9 +466,12 @@ func TestTheWebhookReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &reporting{Environment: c.Environment, objects: objects}
+	// It looks for the kinds once a minute, and writes the newer one if both are served.
+	r.serve(t, openreports.ClusterPolicyReport, true)
+	c.allowed(t, "", "wait --for=create --timeout=90s clusterpolicyreport/bgpguard-mesh-node-limit")
 	r.serve(t, openreports.ClusterReport, true)
 	const name = "clusterreport/bgpguard-mesh-node-limit"
-	c.allowed(t, "", "wait --for=create --timeout=90s "+name) // It looks for the kind once a minute.
+	c.allowed(t, "", "wait --for=create --timeout=90s "+name)
 	c.allowed(t, "", "wait --for=jsonpath={.summary.fail}=1 --timeout=60s "+name)
 	o := r.list(t, openreports.ClusterReport)["bgpguard-mesh-node-limit"]
 	if owners := o.GetOwnerReferences(); len(owners) != 1 || owners[0].Name != "mesh-node-limit" {
