@@ -206,7 +206,7 @@ func (l *Listed) message() string {
 			map[bool]string{true: "is passive on", false: "connects to"}[l.passive(s, l.network.addressOf(l.node).String(), l.address)],
 			portOr179(l.port), peer, portOr179(l.network.Classes.List[l.network.Classes.Of[l.peer]].Port))
 	case NotOnLink:
-		return fmt.Sprintf("BIRD connects to nodes in other AS numbers over the mesh only on a common link up to Calico v3.32, and %s is not in the network %s of this node or the other way round: use BGPPeers between nodes in different networks",
+		return fmt.Sprintf("BIRD connects to nodes in other AS numbers over the mesh only on a common link up to Calico v3.32, and %s is not in the network %s of this node or the other way round: replace the mesh by BGPPeers, upgrade Calico to v3.33, or give the nodes one AS number",
 			l.address, l.network.Index.Nodes[l.node].Address[l.network.Family].Masked())
 	case Overlapping:
 		return "the connection goes to another protocol of this node with the same neighbor, which comes first by name"
