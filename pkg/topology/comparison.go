@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/bits-and-blooms/bitset"
@@ -44,7 +45,38 @@ type cell struct {
 func newComparison(now, before *Topology) *comparison {
 	c := &comparison{now: now, before: before, peers: map[string]bool{}}
 	is, was := now.index.Nodes, before.index.Nodes
-	classes, classesBefore := now.sessions.Classes, before.sessions.Classes
+	if now.sessions.Classes == before.sessions.Classes && slices.Equal(is, was) {
+		c.matchClasses()
+	} else {
+		c.matchNodes()
+	}
+	c.touched = make([]bool, len(c.cells))
+	c.outsideOf, c.departed, c.idle = bitset.New(uint(len(is))), bitset.New(uint(len(was))), bitset.New(uint(len(is)))
+	return c
+}
+
+// matchClasses matches the same nodes in the same classes: each class is a cell.
+func (c *comparison) matchClasses() {
+	classes := c.now.sessions.Classes
+	c.sameNodes = true
+	c.cellOf, c.cellWas = classes.Of, classes.Of
+	c.numberIs = make([]int32, len(classes.Of))
+	for i := range c.numberIs {
+		c.numberIs[i] = int32(i)
+	}
+	c.numberWas = c.numberIs
+	c.cells, c.byIs = make([]cell, len(classes.List)), make([][]uint32, len(classes.List))
+	for i := range c.cells {
+		c.cells[i] = cell{was: int32(i), is: int32(i), nodes: classes.List[i].Nodes}
+		c.byIs[i] = []uint32{uint32(i)}
+	}
+	c.byWas = c.byIs
+}
+
+// matchNodes matches the nodes by their names.
+func (c *comparison) matchNodes() {
+	is, was := c.now.index.Nodes, c.before.index.Nodes
+	classes, classesBefore := c.now.sessions.Classes, c.before.sessions.Classes
 	c.cellOf, c.cellWas = make([]uint32, len(is)), make([]uint32, len(was))
 	c.numberWas, c.numberIs = make([]int32, len(is)), make([]int32, len(was))
 	c.byIs, c.byWas = make([][]uint32, len(classes.List)), make([][]uint32, len(classesBefore.List))
@@ -98,9 +130,6 @@ func newComparison(now, before *Topology) *comparison {
 		leave()
 	}
 	c.sameNodes = len(is) == len(was) && !slices.Contains(c.numberIs, -1)
-	c.touched = make([]bool, len(c.cells))
-	c.outsideOf, c.departed, c.idle = bitset.New(uint(len(is))), bitset.New(uint(len(was))), bitset.New(uint(len(is)))
-	return c
 }
 
 // moved reports whether an address of a node differs. The IPv4 address is also the
@@ -419,23 +448,87 @@ func (m *meshComparison) count(c *familyComparison) {
 	c.kept.Mesh += (both - reset) / 2
 }
 
+// vertexKind is nodes in one vertex before and one now; -1 is no vertex.
+type vertexKind struct{ was, is int32 }
+
+// vertexKinds counts the nodes in both topologies by their vertices.
+func (c *comparison) vertexKinds(f calico.Family) map[vertexKind]int {
+	was, is := c.before.routings[f], c.now.routings[f]
+	out := map[vertexKind]int{}
+	for i := range c.cells {
+		if x := &c.cells[i]; x.was >= 0 && x.is >= 0 {
+			out[vertexKind{was.vertexOf[x.was], is.vertexOf[x.is]}] += x.nodes
+		}
+	}
+	return out
+}
+
+// maxSameKinds bounds the kinds of nodes for which sameGraph compares each with each.
+const maxSameKinds = 64
+
+// sameGraph reports whether the graph of a family has the same sessions between the same nodes before and now, with the
+// same numbers of policies, even if its vertices differ. It returns false if there are too many kinds of nodes to compare.
+// O(cells + kinds of nodes squared).
+func (c *comparison) sameGraph(f calico.Family) bool {
+	was, is := c.before.routings[f], c.now.routings[f]
+	sizes := c.vertexKinds(f)
+	if !c.sameNodes || len(sizes) > maxSameKinds || was.graph.Preference != is.graph.Preference || !maps.Equal(was.policies.numbers, is.policies.numbers) {
+		return false
+	}
+	clusters, reverse := map[int]int{}, map[int]int{}
+	for k := range sizes {
+		if k.was < 0 || k.is < 0 {
+			if k.was != k.is {
+				return false
+			}
+			continue
+		}
+		a, b := &was.graph.Vertices[k.was], &is.graph.Vertices[k.is]
+		sameExternal := slices.EqualFunc(a.External, b.External, slices.Equal[[]routes.ExternalSession])
+		if !sameExternal || a.Adds != b.Adds || !pairs(clusters, a.Cluster, b.Cluster) || !pairs(reverse, b.Cluster, a.Cluster) {
+			return false
+		}
+		with, withNow := sessionsByVertex(a), sessionsByVertex(b)
+		for m, nodes := range sizes {
+			if (m != k || nodes > 1) && with[m.was] != withNow[m.is] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// pairs reports whether a has no other partner than b, which it becomes.
+func pairs(partners map[int]int, a, b int) bool {
+	if known, ok := partners[a]; ok {
+		return known == b
+	}
+	partners[a] = b
+	return (a == routes.NoCluster) == (b == routes.NoCluster)
+}
+
+// sessionsByVertex returns the sessions of a vertex by the other one. Their To is 1.
+func sessionsByVertex(v *routes.Vertex) map[int32]routes.Session {
+	out := make(map[int32]routes.Session, len(v.Sessions))
+	for _, s := range v.Sessions {
+		to := s.To
+		s.To = 1
+		out[to] = s
+	}
+	return out
+}
+
 // routes returns which routes nodes lose and gain in one family and one reading of
 // external peers. Nodes with the same vertices before and now are compared together.
 // O(cells + kinds of nodes squared).
 func (c *comparison) routes(f calico.Family, reading routes.Reading) RoutesDifference {
 	now, before := c.now.routings[f], c.before.routings[f]
 	is, was := now.results[reading], before.results[reading]
-	type kind struct{ is, was int32 }
-	sizes := map[kind]int{}
-	for i := range c.cells {
-		if x := &c.cells[i]; x.was >= 0 && x.is >= 0 {
-			sizes[kind{now.vertexOf[x.is], before.vertexOf[x.was]}] += x.nodes
-		}
-	}
+	sizes := c.vertexKinds(f)
 	has := func(m *routes.Reachability, from, to int32) bool {
 		return from >= 0 && to >= 0 && m.Has(int(from), int(to))
 	}
-	lost, gained := map[kind]bool{}, map[kind]bool{}
+	lost, gained := map[vertexKind]bool{}, map[vertexKind]bool{}
 	var out RoutesDifference
 	for a, n := range sizes {
 		for b, k := range sizes {

@@ -11,6 +11,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/state"
 	"github.com/bgpguard/bgpguard/pkg/text"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 	"github.com/bgpguard/bgpguard/pkg/topology/sessions"
@@ -60,7 +61,7 @@ type peersComparison struct {
 	// peers are the external peers of both sides.
 	peers []comparedPeer
 	// sizes counts the nodes in both, by their vertices before and now.
-	sizes map[[2]int32]int
+	sizes map[vertexKind]int
 }
 
 // peerSide is the sessions with external peers of one topology.
@@ -131,7 +132,7 @@ func (c *comparison) comparePeers(f calico.Family) (p *peersComparison, complete
 	}
 	pods := c.now.networks[f] != c.before.networks[f] || c.now.routings[f] != c.before.routings[f]
 	services := c.now.services[f] != c.before.services[f]
-	if !pods && !services {
+	if !pods && !services || c.sendsAlike(f) {
 		return p, true
 	}
 	p.findPeers()
@@ -143,6 +144,14 @@ func (c *comparison) comparePeers(f calico.Family) (p *peersComparison, complete
 		complete = p.compareServices() && complete
 	}
 	return p, complete
+}
+
+// sendsAlike reports whether nodes send the same routes to external peers before and now, because only settings
+// of BGPPeers differ that no route depends on. False does not prove the opposite. O(external peers), and the cost
+// of sameGraph.
+func (c *comparison) sendsAlike(f calico.Family) bool {
+	was, is := c.before.networks[f].Passing[routes.WithTransit], c.now.networks[f].Passing[routes.WithTransit]
+	return state.SameConfigurationBut(c.before.snapshot, c.now.snapshot, calico.KindBGPPeer) && slices.Equal(was.Externals, is.Externals) && c.sameGraph(f)
 }
 
 // findPeers sets peers and sizes. External peers whose one node has the same session before and now are one
@@ -177,12 +186,7 @@ func (p *peersComparison) findPeers() {
 			*list = append(*list, cmp.Or(one.peers[0], one.peers[1]).Name)
 		}
 	}
-	p.sizes = map[[2]int32]int{}
-	for i := range p.cells {
-		if x := &p.cells[i]; x.was >= 0 && x.is >= 0 {
-			p.sizes[[2]int32{p.sides[0].routing.vertexOf[x.was], p.sides[1].routing.vertexOf[x.is]}] += x.nodes
-		}
-	}
+	p.sizes = p.vertexKinds(p.family)
 }
 
 // singlePeer is what decides which routes an external peer loses and gains that has sessions with one node.
@@ -358,8 +362,8 @@ func (p *peersComparison) addPods(table [2]reception, ranges []PrefixRange) {
 	known := map[string]change{}
 	for k := range p.peers {
 		o := &p.peers[k]
-		differs := func(vertices [2]int32, kinds [2]int) (lost, gained int) {
-			had, has := table[0].of(&o.taps[0], vertices[0], kinds[0]), table[1].of(&o.taps[1], vertices[1], kinds[1])
+		differs := func(vertices vertexKind, kinds [2]int) (lost, gained int) {
+			had, has := table[0].of(&o.taps[0], vertices.was, kinds[0]), table[1].of(&o.taps[1], vertices.is, kinds[1])
 			switch {
 			case had && !has:
 				return 1, 0
@@ -378,7 +382,7 @@ func (p *peersComparison) addPods(table [2]reception, ranges []PrefixRange) {
 			}
 			known[key] = sum
 		}
-		p.eachTap(o, func(vertices [2]int32, kinds [2]int) {
+		p.eachTap(o, func(vertices vertexKind, kinds [2]int) {
 			lost, gained := differs(vertices, [2]int{-1, -1})
 			sum.lost, sum.gained = sum.lost-lost, sum.gained-gained
 			lost, gained = differs(vertices, kinds)
@@ -395,7 +399,7 @@ func (p *peersComparison) addPods(table [2]reception, ranges []PrefixRange) {
 
 // eachTap calls visit with the nodes in both topologies that have a session with an external peer in at
 // least one: with their vertices, and the kinds of their sessions, -1 for none.
-func (p *peersComparison) eachTap(o *comparedPeer, visit func(vertices [2]int32, kinds [2]int)) {
+func (p *peersComparison) eachTap(o *comparedPeer, visit func(vertices vertexKind, kinds [2]int)) {
 	was, is := o.taps[0].of, o.taps[1].of
 	for len(was) > 0 || len(is) > 0 {
 		kinds := [2]int{-1, -1}
@@ -415,7 +419,7 @@ func (p *peersComparison) eachTap(o *comparedPeer, visit func(vertices [2]int32,
 			continue
 		}
 		x := &p.cells[p.cellOf[node]]
-		visit([2]int32{p.sides[0].routing.vertexOf[x.was], p.sides[1].routing.vertexOf[x.is]}, kinds)
+		visit(vertexKind{p.sides[0].routing.vertexOf[x.was], p.sides[1].routing.vertexOf[x.is]}, kinds)
 	}
 }
 
