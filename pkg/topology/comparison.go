@@ -45,7 +45,7 @@ type cell struct {
 func newComparison(now, before *Topology) *comparison {
 	c := &comparison{now: now, before: before, peers: map[string]bool{}}
 	is, was := now.index.Nodes, before.index.Nodes
-	if now.sessions.Classes == before.sessions.Classes && slices.Equal(is, was) {
+	if slices.Equal(is, was) {
 		c.matchClasses()
 	} else {
 		c.matchNodes()
@@ -55,22 +55,27 @@ func newComparison(now, before *Topology) *comparison {
 	return c
 }
 
-// matchClasses matches the same nodes in the same classes: each class is a cell.
+// matchClasses matches the classes of the same nodes.
 func (c *comparison) matchClasses() {
-	classes := c.now.sessions.Classes
+	is, was := c.now.sessions.Classes, c.before.sessions.Classes
 	c.sameNodes = true
-	c.cellOf, c.cellWas = classes.Of, classes.Of
-	c.numberIs = make([]int32, len(classes.Of))
-	for i := range c.numberIs {
+	c.cellOf, c.numberIs = make([]uint32, len(is.Of)), make([]int32, len(is.Of))
+	c.cellWas, c.numberWas = c.cellOf, c.numberIs
+	c.byIs, c.byWas = make([][]uint32, len(is.List)), make([][]uint32, len(was.List))
+	for i, class := range is.Of {
 		c.numberIs[i] = int32(i)
+		classWas := was.Of[i]
+		at := slices.IndexFunc(c.byIs[class], func(k uint32) bool { return c.cells[k].was == int32(classWas) })
+		if at < 0 {
+			at = len(c.byIs[class])
+			k := uint32(len(c.cells))
+			c.byIs[class], c.byWas[classWas] = append(c.byIs[class], k), append(c.byWas[classWas], k)
+			c.cells = append(c.cells, cell{was: int32(classWas), is: int32(class)})
+		}
+		k := c.byIs[class][at]
+		c.cellOf[i] = k
+		c.cells[k].nodes++
 	}
-	c.numberWas = c.numberIs
-	c.cells, c.byIs = make([]cell, len(classes.List)), make([][]uint32, len(classes.List))
-	for i := range c.cells {
-		c.cells[i] = cell{was: int32(i), is: int32(i), nodes: classes.List[i].Nodes}
-		c.byIs[i] = []uint32{uint32(i)}
-	}
-	c.byWas = c.byIs
 }
 
 // matchNodes matches the nodes by their names.
