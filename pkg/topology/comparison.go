@@ -16,14 +16,14 @@ import (
 // one of its nodes holds for all.
 type comparison struct {
 	now, before *Topology
-	// numberWas is, for each node of now, its number in before, and numberIs the reverse; -1
-	// is none.
-	numberWas, numberIs []int32
-	cells               []cell
-	cellOf              []uint32   // of each node of now
-	cellWas             []uint32   // of each node of before
-	byIs                [][]uint32 // cells of each class of now
-	byWas               [][]uint32
+	// numbersWas is, for each node of now, its number in before, and numbersIs the reverse; -1
+	// is none. They are nil if both topologies have the same nodes; see numberWas.
+	numbersWas, numbersIs []int32
+	cells                 []cell
+	cellOf                []uint32   // of each node of now
+	cellWas               []uint32   // of each node of before
+	byIs                  [][]uint32 // cells of each class of now
+	byWas                 [][]uint32
 	// sameNodes reports that a node has the same number in both.
 	sameNodes bool
 	touched   []bool         // of each cell: a session between nodes differs
@@ -55,27 +55,53 @@ func newComparison(now, before *Topology) *comparison {
 	return c
 }
 
-// matchClasses matches the classes of the same nodes.
+// numberWas returns the number in before of a node of now, -1 for none.
+func (c *comparison) numberWas(i int) int {
+	if c.numbersWas == nil {
+		return i
+	}
+	return int(c.numbersWas[i])
+}
+
+// numberIs returns the number now of a node of before, -1 for none.
+func (c *comparison) numberIs(k int) int {
+	if c.numbersIs == nil {
+		return k
+	}
+	return int(c.numbersIs[k])
+}
+
+// matchClasses matches the classes of the same nodes. Where no class of before was divided or no two were united, the
+// division of one side is that into cells.
 func (c *comparison) matchClasses() {
 	is, was := c.now.sessions.Classes, c.before.sessions.Classes
 	c.sameNodes = true
-	c.cellOf, c.numberIs = make([]uint32, len(is.Of)), make([]int32, len(is.Of))
-	c.cellWas, c.numberWas = c.cellOf, c.numberIs
 	c.byIs, c.byWas = make([][]uint32, len(is.List)), make([][]uint32, len(was.List))
-	for i, class := range is.Of {
-		c.numberIs[i] = int32(i)
-		classWas := was.Of[i]
-		at := slices.IndexFunc(c.byIs[class], func(k uint32) bool { return c.cells[k].was == int32(classWas) })
-		if at < 0 {
-			at = len(c.byIs[class])
-			k := uint32(len(c.cells))
-			c.byIs[class], c.byWas[classWas] = append(c.byIs[class], k), append(c.byWas[classWas], k)
-			c.cells = append(c.cells, cell{was: int32(classWas), is: int32(class)})
-		}
-		k := c.byIs[class][at]
-		c.cellOf[i] = k
-		c.cells[k].nodes++
+	find := func(class, classWas uint32) int {
+		return slices.IndexFunc(c.byIs[class], func(k uint32) bool { return c.cells[k].was == int32(classWas) })
 	}
+	for i, class := range is.Of {
+		classWas := was.Of[i]
+		if at := find(class, classWas); at >= 0 {
+			c.cells[c.byIs[class][at]].nodes++
+			continue
+		}
+		k := uint32(len(c.cells))
+		c.byIs[class], c.byWas[classWas] = append(c.byIs[class], k), append(c.byWas[classWas], k)
+		c.cells = append(c.cells, cell{was: int32(classWas), is: int32(class), nodes: 1})
+	}
+	switch len(c.cells) { // Cells are in order of their first nodes, as classes are.
+	case len(is.List):
+		c.cellOf = is.Of
+	case len(was.List):
+		c.cellOf = was.Of
+	default:
+		c.cellOf = make([]uint32, len(is.Of))
+		for i, class := range is.Of {
+			c.cellOf[i] = c.byIs[class][find(class, was.Of[i])]
+		}
+	}
+	c.cellWas = c.cellOf
 }
 
 // matchNodes matches the nodes by their names.
@@ -83,7 +109,7 @@ func (c *comparison) matchNodes() {
 	is, was := c.now.index.Nodes, c.before.index.Nodes
 	classes, classesBefore := c.now.sessions.Classes, c.before.sessions.Classes
 	c.cellOf, c.cellWas = make([]uint32, len(is)), make([]uint32, len(was))
-	c.numberWas, c.numberIs = make([]int32, len(is)), make([]int32, len(was))
+	c.numbersWas, c.numbersIs = make([]int32, len(is)), make([]int32, len(was))
 	c.byIs, c.byWas = make([][]uint32, len(classes.List)), make([][]uint32, len(classesBefore.List))
 	put := func(one cell) uint32 {
 		list := &c.byIs
@@ -110,7 +136,7 @@ func (c *comparison) matchNodes() {
 	}
 	k := 0
 	leave := func() {
-		c.numberIs[k] = -1
+		c.numbersIs[k] = -1
 		c.cellWas[k] = put(cell{was: int32(classesBefore.Of[k]), is: -1})
 		k++
 	}
@@ -119,10 +145,10 @@ func (c *comparison) matchNodes() {
 			leave()
 		}
 		one := cell{was: -1, is: int32(classes.Of[i])}
-		c.numberWas[i] = -1
+		c.numbersWas[i] = -1
 		same := k < len(was) && (was[k] == n || was[k].Name == n.Name)
 		if same {
-			c.numberWas[i], c.numberIs[k] = int32(k), int32(i)
+			c.numbersWas[i], c.numbersIs[k] = int32(k), int32(i)
 			one.was, one.moved = int32(classesBefore.Of[k]), was[k] != n && was[k].Address != n.Address && moved(was[k], n)
 		}
 		c.cellOf[i] = put(one)
@@ -134,7 +160,7 @@ func (c *comparison) matchNodes() {
 	for k < len(was) {
 		leave()
 	}
-	c.sameNodes = len(is) == len(was) && !slices.Contains(c.numberIs, -1)
+	c.sameNodes = len(is) == len(was) && !slices.Contains(c.numbersIs, -1)
 }
 
 // moved reports whether an address of a node differs. The IPv4 address is also the
@@ -156,7 +182,7 @@ func (c *comparison) compare(out *Impact) {
 		}
 	}
 	for k, cell := range c.cellWas {
-		if c.numberIs[k] < 0 && (c.touched[cell] || c.departed.Test(uint(k))) {
+		if c.numberIs(k) < 0 && (c.touched[cell] || c.departed.Test(uint(k))) {
 			out.Nodes++
 		}
 	}

@@ -168,7 +168,7 @@ func (c *familyComparison) outside(o outsider, resets func(i, k uint) bool) {
 	differs, both := false, 0
 	for i, ok := o.has.NextSet(0); ok; i, ok = o.has.NextSet(i + 1) {
 		c.hasOutside.Set(i)
-		k := c.numberWas[i]
+		k := c.numberWas(int(i))
 		switch {
 		case k < 0 || !o.had.Test(uint(k)):
 		case c.cells[c.cellOf[i]].moved || resets(i, uint(k)):
@@ -183,7 +183,7 @@ func (c *familyComparison) outside(o outsider, resets func(i, k uint) bool) {
 		c.outsideOf.Set(i)
 	}
 	for k, ok := o.had.NextSet(0); ok; k, ok = o.had.NextSet(k + 1) {
-		i := c.numberIs[k]
+		i := c.numberIs(int(k))
 		if i >= 0 {
 			c.hadOutside.Set(uint(i))
 		}

@@ -223,7 +223,7 @@ func (p *peersComparison) findTaps(o *comparedPeer) {
 		}
 		o.taps[side] = p.sides[side].tapsOf(peer, func(i uint) int32 {
 			if side == 0 {
-				return p.numberIs[i]
+				return int32(p.numberIs(int(i)))
 			}
 			return int32(i)
 		})
@@ -415,7 +415,7 @@ func (p *peersComparison) eachTap(o *comparedPeer, visit func(vertices vertexKin
 		if len(is) > 0 && is[0].node == node {
 			kinds[1], is = is[0].kind, is[1:]
 		}
-		if node < 0 || p.numberWas[node] < 0 {
+		if node < 0 || p.numberWas(int(node)) < 0 {
 			continue
 		}
 		x := &p.cells[p.cellOf[node]]
