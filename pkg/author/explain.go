@@ -48,6 +48,7 @@ type Evaluation struct {
 func Explain(ctx context.Context, set *policy.Set, now func() time.Time, name string, s *state.Snapshot, r validate.Request) (*Explanation, error) {
 	engine := validate.NewEngine(set)
 	engine.SetClock(now)
+	r.All = true
 	out := &Explanation{Request: r, Decision: engine.Decide(ctx, s, r)}
 	before, dataBefore, err := engine.Input(ctx, s, validate.Request{})
 	if err != nil {

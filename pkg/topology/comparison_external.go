@@ -14,10 +14,10 @@ import (
 func (c *familyComparison) compareExternals() {
 	was := c.before.Externals
 	same := c.sameNodes && !c.changesNodes()
-	zero := c.now.zeroASN()
+	regular := c.now.regular()
 	for _, o := range c.now.Externals {
 		if same && len(was) > 0 && was[0] == o {
-			c.keepExternal(o, zero)
+			c.keepExternal(o, regular)
 			was = was[1:]
 			continue
 		}
@@ -30,7 +30,7 @@ func (c *familyComparison) compareExternals() {
 			continue
 		}
 		if was[0] == o && same {
-			c.keepExternal(o, zero)
+			c.keepExternal(o, regular)
 		} else {
 			c.external(o, was[0])
 		}
@@ -56,9 +56,9 @@ func (c *familyComparison) changesNodes() bool {
 }
 
 // keepExternal counts the sessions with an external peer that does not change.
-func (c *familyComparison) keepExternal(o *sessions.ExternalPeer, zero bool) {
+func (c *familyComparison) keepExternal(o *sessions.ExternalPeer, regular bool) {
 	var n int
-	if c.now.simple(o, zero) {
+	if regular && simple(o) {
 		n = o.List.Len
 		o.List.AddTo(c.staysOutside)
 	} else {
@@ -71,16 +71,16 @@ func (c *familyComparison) keepExternal(o *sessions.ExternalPeer, zero bool) {
 	}
 }
 
-// zeroASN reports whether a node has the AS number 0. O(classes).
-func (n *network) zeroASN() bool {
-	return slices.ContainsFunc(n.Classes.List, func(g nodes.Class) bool { return g.ASN == 0 })
+// regular reports that each node has an AS number and an address of its own, so that no session with an external
+// peer fails because of its node. O(classes).
+func (n *network) regular() bool {
+	return n.Index.Shared(n.Family).None() && !slices.ContainsFunc(n.Classes.List, func(g nodes.Class) bool { return g.ASN == 0 })
 }
 
-// simple reports that sessions with an external peer can come up on all its nodes. zero is
-// zeroASN.
-func (n *network) simple(o *sessions.ExternalPeer, zero bool) bool {
+// simple reports that sessions with an external peer can come up on all its nodes, if the network is regular.
+func simple(o *sessions.ExternalPeer) bool {
 	h := &o.Protocols[0]
-	return !zero && len(o.Protocols) == 1 && len(h.Variants) == 1 && h.Variants[0].Settings.PeerASN != 0 && n.Index.Shared(n.Family).None()
+	return len(o.Protocols) == 1 && len(h.Variants) == 1 && h.Variants[0].Settings.PeerASN != 0
 }
 
 // workingWith returns the nodes on which a session with an external peer can come up.

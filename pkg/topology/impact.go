@@ -195,11 +195,11 @@ func (t *Topology) restart(before *Topology) Restart {
 func (i *Impact) keep(t *Topology) {
 	for f, y := range t.tallies {
 		n := t.networks[f]
-		zero := n.zeroASN()
+		regular := n.regular()
 		i.Kept.Mesh += y.byMesh
 		i.Kept.Reflector += y.Total - y.byMesh
 		for _, o := range n.Externals {
-			if n.simple(o, zero) {
+			if regular && simple(o) {
 				i.Kept.External += o.List.Len
 			} else {
 				i.Kept.External += int(n.workingWith(o).Count())

@@ -158,8 +158,9 @@ func (c *comparison) sendsAlike(f calico.Family) bool {
 // element. O(external peers + half-sessions).
 func (p *peersComparison) findPeers() {
 	was, is := p.sides[0].routing.network, p.sides[1].routing.network
-	zero := [2]bool{was.zeroASN(), is.zeroASN()}
+	regular := was.regular() && is.regular()
 	known := map[singlePeer]int{}
+	last, lastIsSingle := singlePeer{}, false // the key of the last of peers
 	a, b := was.Passing[routes.WithTransit].Externals, is.Passing[routes.WithTransit].Externals
 	for len(a) > 0 || len(b) > 0 {
 		one := comparedPeer{}
@@ -171,15 +172,19 @@ func (p *peersComparison) findPeers() {
 		default:
 			one.peers, a, b = [2]*sessions.ExternalPeer{a[0], b[0]}, a[1:], b[1:]
 		}
-		key, single := p.single(&one, zero)
-		k, ok := known[key]
-		if !single || !ok {
+		key, single := p.single(&one, regular)
+		k, ok := len(p.peers)-1, single && lastIsSingle && key == last
+		if !ok && single {
+			k, ok = known[key]
+		}
+		if !ok {
 			k = len(p.peers)
+			p.peers = append(p.peers, one)
+			p.findTaps(&p.peers[k])
+			last, lastIsSingle = key, single
 			if single {
 				known[key] = k
 			}
-			p.peers = append(p.peers, one)
-			p.findTaps(&p.peers[k])
 		}
 		p.peers[k].count++
 		if list := &p.peers[k].sample; len(*list) < SampleSize {
@@ -196,19 +201,16 @@ type singlePeer struct {
 	excluded [2]bool
 }
 
-// single returns the singlePeer of an external peer, and false if it has several nodes or changes. zero
-// reports for each side that a node has the AS number 0.
-func (p *peersComparison) single(o *comparedPeer, zero [2]bool) (singlePeer, bool) {
+// single returns the singlePeer of an external peer, and false if it has several nodes or changes. regular
+// reports that both networks are.
+func (p *peersComparison) single(o *comparedPeer, regular bool) (singlePeer, bool) {
 	var out singlePeer
-	if o.peers[0] != o.peers[1] || o.peers[0].List.Len != 1 || !p.sameNodes {
+	if !regular || o.peers[0] != o.peers[1] || !simple(o.peers[0]) || o.peers[0].List.Len != 1 || !p.sameNodes {
 		return out, false
 	}
 	node := uint(o.peers[0].List.Short[0])
 	for side := range p.sides {
 		r, s := p.sides[side].routing, p.sides[side].services[p.family]
-		if !r.network.simple(o.peers[side], zero[side]) {
-			return out, false
-		}
 		out.vertices[side], out.exits[side] = r.vertex(node), r.network.ExitOf(&o.peers[side].Protocols[0].Variants[0])
 		out.excluded[side] = s.excluded != nil && s.excluded.Test(node)
 	}

@@ -36,24 +36,23 @@ func selects(spec map[string]any) []string {
 	return slices.DeleteFunc([]string{local, remote}, func(field string) bool { return field == "" })
 }
 
-// unused returns the paths of the fields of a BGPPeer that select no node.
-func (p *BGPPeer) unused() []string {
+// findUnused sets the paths of the fields that select no node.
+func (p *BGPPeer) findUnused() {
 	local, remote := sides(p.Spec)
-	out := []string{}
+	p.unused = []string{}
 	if p.LocalNodes == 0 && local != "" {
-		out = append(out, local)
+		p.unused = append(p.unused, local)
 	}
 	if p.RemoteNodes == 0 && p.Scope == "nodes" && remote != "" {
-		out = append(out, remote)
+		p.unused = append(p.unused, remote)
 	}
-	return out
 }
 
 // selectors returns what the BGPPeers of s select. It returns the part of before, which may be nil, if nothing of it differs.
-// O(BGPPeers that changed), and O(BGPPeers) if one of them has other labels or other fields that select no node.
+// O(BGPPeers that changed), and O(BGPPeers) if keep returns false for one of them.
 func (t *Topology) selectors(s *Summary, before *Topology) *Selectors {
 	if before != nil && sameMap(before.summary.BGPPeers, t.peersSince.of) && !slices.ContainsFunc(t.peersSince.changed, func(name string) bool {
-		return !selectAlike(before.summary.BGPPeers[name], s.BGPPeers[name])
+		return !before.summary.Selectors.keep(before.summary.BGPPeers[name], s.BGPPeers[name])
 	}) {
 		return before.summary.Selectors
 	}
@@ -74,8 +73,8 @@ func (t *Topology) selectors(s *Summary, before *Topology) *Selectors {
 		if len(out.Unused) == maxUnused {
 			continue
 		}
-		if fields := p.unused(); len(fields) > 0 {
-			out.Unused = append(out.Unused, UnusedBGPPeer{last, fields})
+		if len(p.unused) > 0 {
+			out.Unused = append(out.Unused, UnusedBGPPeer{last, p.unused})
 		}
 	}
 	out.Labels = slices.AppendSeq(make([]string, 0, len(labels)), maps.Keys(labels))
@@ -83,11 +82,15 @@ func (t *Topology) selectors(s *Summary, before *Topology) *Selectors {
 	return out
 }
 
-// selectAlike reports whether two states of a BGPPeer, nil for none, have the same labels in their selectors and the same fields
-// that select no node.
-func selectAlike(a, b *BGPPeer) bool {
-	if a == nil || b == nil {
-		return a == b
+// keep reports whether the part stays the same if a BGPPeer becomes another one; nil is none. False does not prove the opposite.
+func (s *Selectors) keep(was, is *BGPPeer) bool {
+	if was == nil || is == nil {
+		return was == is || was == nil && len(is.unused) == 0 && !slices.ContainsFunc(is.Selectors, func(one Selector) bool {
+			return slices.ContainsFunc(one.Labels, func(label string) bool {
+				_, known := slices.BinarySearch(s.Labels, label)
+				return !known
+			})
+		})
 	}
-	return slices.Equal(a.unused(), b.unused()) && slices.EqualFunc(a.Selectors, b.Selectors, func(x, y Selector) bool { return slices.Equal(x.Labels, y.Labels) })
+	return slices.Equal(was.unused, is.unused) && slices.EqualFunc(was.Selectors, is.Selectors, func(x, y Selector) bool { return slices.Equal(x.Labels, y.Labels) })
 }

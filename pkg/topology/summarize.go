@@ -339,6 +339,7 @@ func (t *Topology) peerPart(r *sessions.Peering, sessions int) *BGPPeer {
 	}
 	b.LocalNodes = int(r.Local.IntersectionCardinality(t.index.Speakers))
 	b.RemoteNodes = int(r.Remote.IntersectionCardinality(t.index.Speakers))
+	b.findUnused()
 	return b
 }
 

@@ -655,6 +655,9 @@ type BGPPeer struct {
 	// Selects lists the paths of the fields that select its nodes and its peers, without those
 	// that Calico ignores because of another one.
 	Selects []string `json:"selects"`
+
+	// unused is the paths of those of Selects that select no node.
+	unused []string
 }
 
 // Selectors describes what the BGPPeers select.

@@ -143,12 +143,23 @@ type Found struct {
 //
 // It takes O(violations), plus the time of topology.Gained if members are compared.
 func Compare(before, after Found) ([]Verdict, []Failure) {
-	return compare(nil, before, after)
+	return compare(nil, before, after, func(*violation.Violation) bool { return true })
 }
 
-// compare appends the verdicts to out.
-func compare(out []Verdict, before, after Found) ([]Verdict, []Failure) {
+// compare appends the verdicts to out, without those on violations that stand and for which asked returns false.
+func compare(out []Verdict, before, after Found, asked func(*violation.Violation) bool) ([]Verdict, []Failure) {
 	var failures []Failure
+	if same(before.Violations, after.Violations) {
+		for i := range after.Violations {
+			if one := &after.Violations[i]; len(one.Members) > 0 || asked(one) {
+				v, err := compareOne(one, one, before.Topology, after.Topology)
+				if err != nil || v.Relation != Standing || asked(one) {
+					out, failures = collect(out, failures, v, err)
+				}
+			}
+		}
+		return out, failures
+	}
 	old, now := sorted(before.Violations), sorted(after.Violations)
 	for len(old) > 0 || len(now) > 0 {
 		switch order := first(old, now); {
@@ -163,11 +174,18 @@ func compare(out []Verdict, before, after Found) ([]Verdict, []Failure) {
 			now = now[1:]
 		default:
 			v, err := compareOne(&old[0], &now[0], before.Topology, after.Topology)
-			out, failures = collect(out, failures, v, err)
+			if err != nil || v.Relation != Standing || asked(&now[0]) {
+				out, failures = collect(out, failures, v, err)
+			}
 			old, now = old[1:], now[1:]
 		}
 	}
 	return out, failures
+}
+
+// same reports whether two lists are one, which was reused.
+func same(a, b []violation.Violation) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // sorted returns violations in order of policy and id.

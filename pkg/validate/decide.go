@@ -25,6 +25,8 @@ type Request struct {
 	// may or may not be persisted. The change is decided for every combination of at most
 	// MaxPending groups of them; of more, for the states with none of them and with all. See GroupsOf.
 	Pending []Pending
+	// All asks for the verdicts on all violations, also on those that stand and are not about the changed object.
+	All bool
 
 	// copies is set by Decide; see copies.
 	copies bool
@@ -349,16 +351,30 @@ type comparison struct {
 	set requestSet
 	// documents are the input of policies that evaluate changes, for each request.
 	documents []*changeDocuments
+	changed   []violation.Object // see asked
 }
 
-// room returns an empty list with room for the verdicts of the policies that evaluate
-// states.
+// room returns an empty list with room for the verdicts of most decisions.
 func (c *comparison) room() []Verdict {
 	n := 0
 	for i := range c.after.results {
 		n += max(len(c.before.results[i].violations), len(c.after.results[i].violations))
 	}
-	return make([]Verdict, 0, n)
+	return make([]Verdict, 0, min(n, maxRoom))
+}
+
+// maxRoom is the number of verdicts for which room is reserved. Most violations of a state with more stand.
+const maxRoom = 32
+
+// asked reports whether a decision needs the verdict on a violation that stands: if it is about a changed object.
+func (c *comparison) asked(v *violation.Violation) bool {
+	if c.changed == nil {
+		c.changed = c.set.objects()
+		for _, change := range c.changes {
+			c.changed = append(c.changed, violation.Object{Kind: string(change.ID().Kind), Name: change.ID().Name})
+		}
+	}
+	return c.set.all() || slices.ContainsFunc(c.changed, v.Concerns)
 }
 
 // verdicts appends the verdicts of policy number i to out. numbers are those of the requests
@@ -366,7 +382,7 @@ func (c *comparison) room() []Verdict {
 // could not be evaluated on one of the states, or that the members of a violation are
 // unknown.
 func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int, numbers []int) ([]Verdict, error) {
-	if known := c.proposal.verdicts[i].Load(); known != nil {
+	if known := c.proposal.verdicts[i].Load(); known != nil && !c.set.all() {
 		return append(out, *known...), nil
 	}
 	before, after := &c.before.results[i], &c.after.results[i]
@@ -391,14 +407,14 @@ func (c *comparison) verdicts(ctx context.Context, out []Verdict, i int, numbers
 		return out, nil
 	}
 	from := len(out)
-	out, failures := compare(out, Found{Violations: before.violations, Topology: c.before.Topology}, Found{Violations: after.violations, Topology: c.after.Topology})
+	out, failures := compare(out, Found{Violations: before.violations, Topology: c.before.Topology}, Found{Violations: after.violations, Topology: c.after.Topology}, c.asked)
 	switch {
 	case len(failures) > 0:
 		return out, failures[0].Err
 	case before.err != nil && !isUnread(before.err): // Otherwise the change fixes the object.
 		return out, fmt.Errorf("on the state before the change: %w", before.err)
 	}
-	if len(out)-from <= maxCached {
+	if len(out)-from <= maxCached && !c.set.all() {
 		found := slices.Clone(out[from:])
 		c.proposal.verdicts[i].Store(&found)
 	}

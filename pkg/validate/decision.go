@@ -28,7 +28,8 @@ type Decision struct {
 	// Alters reports that the change alters the topology under one of the assumptions, or that
 	// this is not known.
 	Alters bool
-	// Verdicts are those of the policies that match the change, sorted by policy and id.
+	// Verdicts are those of the policies that match the change, sorted by policy and id, without
+	// those on violations that stand and are not about the changed object; see Request.All.
 	// Each violation of a policy that evaluates changes is New.
 	Verdicts []Verdict
 	// Failures are the policies that could not be evaluated, by name.
