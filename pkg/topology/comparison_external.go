@@ -14,10 +14,10 @@ import (
 func (c *familyComparison) compareExternals() {
 	was := c.before.Externals
 	same := c.sameNodes && !c.changesNodes()
-	regular := c.now.regular()
+	regular, kept := c.now.regular(), 0
 	for _, o := range c.now.Externals {
 		if same && len(was) > 0 && was[0] == o {
-			c.keepExternal(o, regular)
+			kept += c.keepExternal(o, regular)
 			was = was[1:]
 			continue
 		}
@@ -30,7 +30,7 @@ func (c *familyComparison) compareExternals() {
 			continue
 		}
 		if was[0] == o && same {
-			c.keepExternal(o, regular)
+			kept += c.keepExternal(o, regular)
 		} else {
 			c.external(o, was[0])
 		}
@@ -38,6 +38,9 @@ func (c *familyComparison) compareExternals() {
 	}
 	for _, o := range was {
 		c.external(nil, o)
+	}
+	for _, k := range []*Kinds{&c.was, &c.is, &c.bothWas, &c.bothIs} {
+		k.External += kept
 	}
 }
 
@@ -55,20 +58,15 @@ func (c *familyComparison) changesNodes() bool {
 	return false
 }
 
-// keepExternal counts the sessions with an external peer that does not change.
-func (c *familyComparison) keepExternal(o *sessions.ExternalPeer, regular bool) {
-	var n int
+// keepExternal returns the number of sessions with an external peer that does not change.
+func (c *familyComparison) keepExternal(o *sessions.ExternalPeer, regular bool) int {
 	if regular && simple(o) {
-		n = o.List.Len
 		o.List.AddTo(c.staysOutside)
-	} else {
-		working := c.now.workingWith(o)
-		n = int(working.Count())
-		c.staysOutside.InPlaceUnion(working)
+		return o.List.Len
 	}
-	for _, k := range []*Kinds{&c.was, &c.is, &c.bothWas, &c.bothIs} {
-		k.External += n
-	}
+	working := c.now.workingWith(o)
+	c.staysOutside.InPlaceUnion(working)
+	return int(working.Count())
 }
 
 // regular reports that each node has an AS number and an address of its own, so that no session with an external

@@ -132,7 +132,7 @@ func (c *comparison) comparePeers(f calico.Family) (p *peersComparison, complete
 	}
 	pods := c.now.networks[f] != c.before.networks[f] || c.now.routings[f] != c.before.routings[f]
 	services := c.now.services[f] != c.before.services[f]
-	if !pods && !services || c.sendsAlike(f) {
+	if !pods && !services {
 		return p, true
 	}
 	p.findPeers()
@@ -146,19 +146,18 @@ func (c *comparison) comparePeers(f calico.Family) (p *peersComparison, complete
 	return p, complete
 }
 
-// sendsAlike reports whether nodes send the same routes to external peers before and now, because only settings
-// of BGPPeers differ that no route depends on. False does not prove the opposite. O(external peers), and the cost
-// of sameGraph.
+// sendsAlike reports whether nodes send the same routes before and now to each external peer of which no session
+// differs, because of BGPPeers only settings differ that no route depends on. False does not prove the opposite. The
+// cost is that of sameGraph.
 func (c *comparison) sendsAlike(f calico.Family) bool {
-	was, is := c.before.networks[f].Passing[routes.WithTransit], c.now.networks[f].Passing[routes.WithTransit]
-	return state.SameConfigurationBut(c.before.snapshot, c.now.snapshot, calico.KindBGPPeer) && slices.Equal(was.Externals, is.Externals) && c.sameGraph(f)
+	return state.SameConfigurationBut(c.before.snapshot, c.now.snapshot, calico.KindBGPPeer) && c.sameGraph(f)
 }
 
-// findPeers sets peers and sizes. External peers whose one node has the same session before and now are one
+// findPeers sets peers and sizes. It skips external peers that receive the same routes; see sendsAlike. Those whose one node has the same session before and now are one
 // element. O(external peers + half-sessions).
 func (p *peersComparison) findPeers() {
 	was, is := p.sides[0].routing.network, p.sides[1].routing.network
-	regular := was.regular() && is.regular()
+	regular, alike := was.regular() && is.regular(), p.sendsAlike(p.family)
 	known := map[singlePeer]int{}
 	last, lastIsSingle := singlePeer{}, false // the key of the last of peers
 	a, b := was.Passing[routes.WithTransit].Externals, is.Passing[routes.WithTransit].Externals
@@ -171,6 +170,9 @@ func (p *peersComparison) findPeers() {
 			one.peers[1], b = b[0], b[1:]
 		default:
 			one.peers, a, b = [2]*sessions.ExternalPeer{a[0], b[0]}, a[1:], b[1:]
+		}
+		if alike && one.peers[0] == one.peers[1] {
+			continue
 		}
 		key, single := p.single(&one, regular)
 		k, ok := len(p.peers)-1, single && lastIsSingle && key == last

@@ -189,10 +189,10 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 			n.Externals = findExternals(f, c.index, peerings, nil, nil)
 		}
 		n.Counted = n.mergeExternals(n.Externals)
-		n.findPassing(c.transit)
-		for _, passing := range n.Passing {
-			for _, k := range SortedExits(passing.Exits) {
-				splits = append(splits, passing.Exits[k])
+		passing := n.findPassing(c.transit)
+		for _, reading := range n.Passing {
+			for _, k := range SortedExits(reading.Exits) {
+				splits = append(splits, reading.Exits[k])
 			}
 		}
 		for _, a := range n.Advertised[1:] {
@@ -203,7 +203,11 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		}
 		// BIRD may reject the half-sessions that have no exit, on the nodes that have them.
 		for _, o := range n.Externals {
-			if n.neverPasses(o.Address) || slices.ContainsFunc(o.Protocols, func(h ExternalProtocol) bool { return h.zero() }) {
+			passes := len(passing) > 0 && passing[0] == o
+			if passes {
+				passing = passing[1:]
+			}
+			if !passes || slices.ContainsFunc(o.Protocols, func(h ExternalProtocol) bool { return h.zero() }) {
 				splits = append(splits, o.Nodes)
 			}
 		}

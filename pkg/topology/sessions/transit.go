@@ -82,8 +82,8 @@ type Passing struct {
 
 // findPassing sets the readings of a network: no external peer passes routes on; all do
 // that can; the same again, for the reading in which they keep AS paths; and for each list
-// the peers in it that can. O(external peers + their nodes) for each reading.
-func (n *Network) findPassing(lists []*TransitPeers) {
+// the peers in it that can. It returns those that can, in order. O(external peers + their nodes) for each reading.
+func (n *Network) findPassing(lists []*TransitPeers) []*ExternalPeer {
 	all := Passing{Externals: n.Externals, Counted: n.Counted}
 	if never := func(o *ExternalPeer) bool { return n.neverPasses(o.Address) }; slices.ContainsFunc(n.Externals, never) {
 		all.Externals = slices.DeleteFunc(slices.Clone(n.Externals), never)
@@ -106,6 +106,7 @@ func (n *Network) findPassing(lists []*TransitPeers) {
 		some.Exits = n.exits(some.Counted)
 		n.Passing = append(n.Passing, some)
 	}
+	return all.Externals
 }
 
 // neverPasses reports whether nothing at an address can pass routes on: it is no unicast
