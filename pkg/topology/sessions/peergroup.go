@@ -222,37 +222,36 @@ func NewSpreads(list []*PeerGroup, nodes *nodes.Classes) Spreads {
 }
 
 func newSpread(g *PeerGroup, nodes *nodes.Classes) *Spread {
-	counts := make([]uint32, len(nodes.List)+1)
-	last := make([]uint32, len(nodes.List)) // of each class, 1 + the last member in its list
-	each := func(visit func(member, group uint32, again bool)) {
-		clear(last)
-		for k, r := range g.Members {
-			g.varying(r).Each(func(i uint32) bool {
-				id := nodes.Of[i]
-				visit(uint32(k), id, last[id] == uint32(k)+1)
-				last[id] = uint32(k) + 1
-				return true
-			})
-		}
+	type entry struct {
+		Placed
+		class uint32
 	}
-	each(func(_, group uint32, again bool) {
-		if !again {
-			counts[group+1]++
-		}
-	})
+	var entries []entry
+	last := make([]int, len(nodes.List)) // of each class, 1 + the index of its last entry
+	counts := make([]uint32, len(nodes.List)+1)
+	for k, r := range g.Members {
+		first := len(entries)
+		g.varying(r).Each(func(i uint32) bool {
+			class := nodes.Of[i]
+			if at := last[class] - 1; at >= first {
+				entries[at].Nodes++
+				return true
+			}
+			entries = append(entries, entry{Placed{uint32(k), 1}, class})
+			last[class] = len(entries)
+			counts[class+1]++
+			return true
+		})
+	}
 	for i := range nodes.List {
 		counts[i+1] += counts[i]
 	}
-	s := &Spread{starts: counts, list: make([]Placed, counts[len(nodes.List)])}
+	s := &Spread{starts: counts, list: make([]Placed, len(entries))}
 	next := slices.Clone(counts)
-	each(func(member, group uint32, again bool) {
-		if again {
-			s.list[next[group]-1].Nodes++
-			return
-		}
-		s.list[next[group]] = Placed{member, 1}
-		next[group]++
-	})
+	for _, e := range entries {
+		s.list[next[e.class]] = e.Placed
+		next[e.class]++
+	}
 	return s
 }
 
