@@ -3,10 +3,15 @@ package topology
 import (
 	"maps"
 	"slices"
+
+	"github.com/bgpguard/bgpguard/pkg/calico"
 )
 
-// maxUnused is the maximum length of Selectors.Unused.
-const maxUnused = 10
+// maxUnused is the maximum length of Selectors.Unused, and maxWide that of a list of Selectors.Wide.
+const (
+	maxUnused = 10
+	maxWide   = 3
+)
 
 // selecting is a field of a BGPPeer that selects nodes or peers, and its path.
 type selecting struct{ field, path string }
@@ -49,14 +54,18 @@ func (p *BGPPeer) findUnused() {
 }
 
 // selectors returns what the BGPPeers of s select. It returns the part of before, which may be nil, if nothing of it differs.
-// O(BGPPeers that changed), and O(BGPPeers) if keep returns false for one of them.
+// O(BGPPeers that changed), and O(BGPPeers) if keep returns false for one of them or
+// the route reflectors differ.
 func (t *Topology) selectors(s *Summary, before *Topology) *Selectors {
-	if before != nil && sameMap(before.summary.BGPPeers, t.peersSince.of) && !slices.ContainsFunc(t.peersSince.changed, func(name string) bool {
+	if before != nil && s.Reflectors == before.summary.Reflectors && s.Nodes.Reflectors == before.summary.Nodes.Reflectors && sameMap(before.summary.BGPPeers, t.peersSince.of) && !slices.ContainsFunc(t.peersSince.changed, func(name string) bool {
 		return !before.summary.Selectors.keep(before.summary.BGPPeers[name], s.BGPPeers[name])
 	}) {
 		return before.summary.Selectors
 	}
-	out := &Selectors{Unused: []UnusedBGPPeer{}}
+	out := &Selectors{Unused: []SelectingBGPPeer{}}
+	for _, f := range calico.Families {
+		*out.Wide.In(f) = s.wide(f)
+	}
 	labels := map[string]bool{}
 	last := ""
 	for _, r := range t.sessions.Peerings { // in order of names
@@ -74,11 +83,27 @@ func (t *Topology) selectors(s *Summary, before *Topology) *Selectors {
 			continue
 		}
 		if len(p.unused) > 0 {
-			out.Unused = append(out.Unused, UnusedBGPPeer{last, p.unused})
+			out.Unused = append(out.Unused, SelectingBGPPeer{last, p.unused})
 		}
 	}
 	out.Labels = slices.AppendSeq(make([]string, 0, len(labels)), maps.Keys(labels))
 	slices.Sort(out.Labels)
+	return out
+}
+
+// wide returns the list of Selectors.Wide. O(BGPPeers with sessions of route reflectors).
+func (s *Summary) wide(f calico.Family) []SelectingBGPPeer {
+	out := []SelectingBGPPeer{}
+	for _, name := range s.Reflectors.In(f).BGPPeers {
+		p := s.BGPPeers[name]
+		if max(p.LocalNodes, p.RemoteNodes) <= s.Nodes.Reflectors {
+			continue
+		}
+		if len(out) == maxWide {
+			return []SelectingBGPPeer{}
+		}
+		out = append(out, SelectingBGPPeer{name, p.Selects})
+	}
 	return out
 }
 
@@ -92,5 +117,6 @@ func (s *Selectors) keep(was, is *BGPPeer) bool {
 			})
 		})
 	}
-	return slices.Equal(was.unused, is.unused) && slices.EqualFunc(was.Selectors, is.Selectors, func(x, y Selector) bool { return slices.Equal(x.Labels, y.Labels) })
+	return was.LocalNodes == is.LocalNodes && was.RemoteNodes == is.RemoteNodes && slices.Equal(was.Selects, is.Selects) &&
+		slices.Equal(was.unused, is.unused) && slices.EqualFunc(was.Selectors, is.Selectors, func(x, y Selector) bool { return slices.Equal(x.Labels, y.Labels) })
 }

@@ -24,7 +24,7 @@ func TestSelectors(t *testing.T) {
 		objects = append(objects, calicotest.Object(t, "BGPPeer", name, spec))
 	}
 	s := compute(t, state.New(objects...), nil).Summary()
-	want := &Selectors{Labels: []string{"a", "b", "z"}, Unused: []UnusedBGPPeer{
+	want := &Selectors{Labels: []string{"a", "b", "z"}, Wide: PerFamily[[]SelectingBGPPeer]{[]SelectingBGPPeer{}, []SelectingBGPPeer{}}, Unused: []SelectingBGPPeer{
 		{"no-local", []string{"spec.node"}}, {"no-peer", []string{"spec.peerSelector"}}, {"no-side", []string{"spec.nodeSelector", "spec.peerSelector"}},
 	}}
 	if !reflect.DeepEqual(s.Selectors, want) {
@@ -36,6 +36,28 @@ func TestSelectors(t *testing.T) {
 		if got := s.BGPPeers[name].Selects; !slices.Equal(got, want) {
 			t.Errorf("%s selects by %v, want %v", name, got, want)
 		}
+	}
+}
+
+func TestWideBGPPeers(t *testing.T) {
+	both := []string{"spec.nodeSelector", "spec.peerSelector"}
+	objects := append(makeNodes(t, 5), calicotest.Mesh(t, false),
+		calicotest.Node(t, "rr", calicotest.BGP("ipv4Address", "10.2.0.1/16"), calicotest.BGP("routeReflectorClusterID", "244.0.0.1"), calicotest.Label("rr", "")),
+		calicotest.Object(t, "BGPPeer", "one", map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "has(rr)"}),
+		calicotest.Object(t, "BGPPeer", "external", map[string]any{"nodeSelector": "all()", "peerIP": "172.16.0.1", "asNumber": int64(64600)}),
+		calicotest.Object(t, "BGPPeer", "reflectors", map[string]any{"nodeSelector": "has(rr)", "peerSelector": "has(rr)"}))
+	s := state.New(objects...)
+	before := compute(t, s, nil)
+	want := PerFamily[[]SelectingBGPPeer]{[]SelectingBGPPeer{{"one", both}}, []SelectingBGPPeer{}}
+	if got := before.Summary().Selectors.Wide; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for i := range maxWide {
+		s = s.Apply(state.Change{After: calicotest.Object(t, "BGPPeer", fmt.Sprintf("p%d", i), map[string]any{"nodeSelector": "!has(rr)", "peerSelector": "has(rr)"})})
+	}
+	want.IPv4 = []SelectingBGPPeer{}
+	if got := compute(t, s, before).Summary().Selectors.Wide; !reflect.DeepEqual(got, want) {
+		t.Errorf("with %d: got %+v, want none", maxWide+1, got)
 	}
 }
 

@@ -665,15 +665,19 @@ type Selectors struct {
 	// Labels are the labels that the selectors of BGPPeers read, sorted.
 	Labels []string `json:"labels"`
 	// Unused are the first maxUnused BGPPeers, by name, that give no node a session because one
-	// side selects no node.
-	Unused []UnusedBGPPeer `json:"unused"`
+	// side selects no node, with the fields of that side. Only peers that are nodes have a remote side
+	// that can select none.
+	Unused []SelectingBGPPeer `json:"unused"`
+	// Wide are the BGPPeers, by name, that configure sessions of a route reflector and connect more nodes
+	// than there are route reflectors, so that they have to select all other nodes. It is empty if there
+	// are more than maxWide: each of them may be for other nodes.
+	Wide PerFamily[[]SelectingBGPPeer] `json:"wide"`
 }
 
-// UnusedBGPPeer is a BGPPeer of which one side selects no node. Only peers that are nodes have a remote
-// side that can.
-type UnusedBGPPeer struct {
+// SelectingBGPPeer is a BGPPeer with some of its fields that select nodes or peers.
+type SelectingBGPPeer struct {
 	Name string `json:"name"`
-	// Fields are the paths of the fields that select no node.
+	// Fields are the paths of the fields.
 	Fields []string `json:"fields"`
 }
 

@@ -313,11 +313,7 @@ _objects(family, reach) := array.concat([objects.mesh], objects.unused(input.sta
 	reach.isolated.nodes > 0
 	blamed := _blamed(family, reach.isolated.nodes)
 	count(blamed) > 0
-} else := objects.leaving_out(
-	_sample(reach),
-	input.state.selectors,
-	objects.connecting(input.state.bgpPeers, input.state.reflectors[family].bgpPeers, input.state.nodes.reflectors),
-)
+} else := objects.leaving_out(_sample(reach), input.state.selectors, family)
 
 _blamed(f, nodes) := causes.blamed(f, input.state.addresses[f], input.state.otherASNumbers[f], nodes)
 

@@ -448,4 +448,4 @@ test_success_a_family_that_no_node_has_and_no_pool_is_known_to_need if {
 	_violations(patch) == set()
 }
 
-_peers := {"selectors": {"labels": ["rr"], "unused": []}, "bgpPeers": {"to-reflectors": testing.to_reflectors}}
+_peers := {"selectors": testing.selectors, "bgpPeers": {"to-reflectors": testing.to_reflectors}}

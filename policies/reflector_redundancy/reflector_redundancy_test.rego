@@ -161,4 +161,4 @@ _found(patch, parameters) := found if {
 	)
 }
 
-_peers := {"selectors": {"labels": ["rr"], "unused": []}, "bgpPeers": {"to-reflectors": testing.to_reflectors}}
+_peers := {"selectors": testing.selectors, "bgpPeers": {"to-reflectors": testing.to_reflectors}}

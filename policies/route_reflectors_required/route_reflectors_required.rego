@@ -111,11 +111,7 @@ _widest_first(levels) := [members |
 _objects(family, details) := blamed if {
 	blamed := _blamed(family, details.short)
 	count(blamed) > 0
-} else := objects.leaving_out(
-	details.sample,
-	input.state.selectors,
-	objects.connecting(input.state.bgpPeers, input.state.reflectors[family].bgpPeers, input.state.nodes.reflectors),
-) if {
+} else := objects.leaving_out(details.sample, input.state.selectors, family) if {
 	details.reflectors >= details.minReflectors
 	details.peered > 0
 } else := array.concat([objects.mesh], objects.unused(input.state.selectors))

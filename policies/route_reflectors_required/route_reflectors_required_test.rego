@@ -277,4 +277,4 @@ test_fail_no_peer_selects_a_reflector if {
 	])
 }
 
-_peers := {"selectors": {"labels": ["rr"], "unused": []}, "bgpPeers": {"to-reflectors": testing.to_reflectors}}
+_peers := {"selectors": testing.selectors, "bgpPeers": {"to-reflectors": testing.to_reflectors}}

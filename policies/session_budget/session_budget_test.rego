@@ -79,4 +79,4 @@ _violations(patch, parameters) := found if {
 	found := rule.violation with input as testing.input_with(object.union(_peers, patch), parameters)
 }
 
-_peers := {"selectors": {"labels": ["rr"], "unused": []}, "bgpPeers": {"to-reflectors": testing.to_reflectors}}
+_peers := {"selectors": testing.selectors, "bgpPeers": {"to-reflectors": testing.to_reflectors}}

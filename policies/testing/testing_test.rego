@@ -64,7 +64,7 @@ _good := {
 		"keepaliveTime": [{"seconds": 80, "scope": "nodes", "sessions": 21, "objects": [_to_reflectors]}],
 		"nodeMeshMaxRestartTime": {"set": false, "seconds": null},
 	},
-	"selectors": {"labels": [], "unused": []},
+	"selectors": {"labels": [], "unused": [], "wide": {"IPv4": [], "IPv6": []}},
 	"bgpPeers": {},
 	"bgpConfigurations": {},
 	"ipPools": {},
@@ -103,6 +103,17 @@ _bird_programs := {
 	"otherNodes": [],
 	"otherPriorities": {"IPv4": [], "IPv6": []},
 	"version": "3.32",
+}
+
+# METADATA
+# description: What the BGPPeers select if to-reflectors is the only one.
+selectors := {
+	"labels": ["rr"],
+	"unused": [],
+	"wide": {
+		"IPv4": [{"name": "to-reflectors", "fields": ["spec.nodeSelector", "spec.peerSelector"]}],
+		"IPv6": [],
+	},
 }
 
 # METADATA

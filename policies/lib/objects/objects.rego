@@ -36,23 +36,13 @@ unused(selectors) := [object.union(peer, {"kind": "BGPPeer"}) | some peer in sel
 
 # METADATA
 # description: |
-#   Those of the named BGPPeers that connect more nodes than there are route reflectors, so that they
-#   have to select all other nodes, with the fields that select. Empty if there are more than 3:
-#   each of them may be for other nodes, and which one is at fault is not known.
-connecting(peers, names, reflectors) := [selecting(name, peers[name]) | some name in wide] if {
-	wide := [name |
-		some name in names
-		max([peers[name].localNodes, peers[name].remoteNodes]) > reflectors
-	]
-	count(wide) <= 3
-} else := []
-
-# METADATA
-# description: |
-#   What can leave nodes out: BGPPeers that select no node, those that have to select all nodes, as
-#   connecting returns them, and the nodes, which may lack a label. selectors is input.state.selectors.
-leaving_out(nodes, selectors, connected) := array.concat(
-	array.concat(unused(selectors), [peer | some peer in connected; not peer.name in names]),
+#   What can leave nodes out in a family: BGPPeers that select no node, those that have to select all
+#   nodes, and the nodes, which may lack a label. selectors is input.state.selectors.
+leaving_out(nodes, selectors, family) := array.concat(
+	array.concat(unused(selectors), [object.union(peer, {"kind": "BGPPeer"}) |
+		some peer in selectors.wide[family]
+		not peer.name in names
+	]),
 	named("Node", nodes, of_nodes(selectors)),
 ) if {
 	names := {peer.name | some peer in selectors.unused}

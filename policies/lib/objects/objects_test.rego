@@ -28,16 +28,6 @@ test_unused_names_the_fields_that_select_no_node if {
 	objects.unused({"labels": [], "unused": []}) == []
 }
 
-test_connecting_selects_more_than_the_route_reflectors if {
-	workers := {"kind": "BGPPeer", "name": "workers", "fields": ["spec.nodeSelector", "spec.peerSelector"]}
-	objects.connecting(_peers, ["reflectors", "workers"], 4) == [workers]
-	objects.connecting(_peers, [], 4) == []
-
-	# Each of many may be for other nodes.
-	racks := {sprintf("rack-%d", [i]): _peers.workers | some i in numbers.range(1, 4)}
-	objects.connecting(racks, object.keys(racks), 4) == []
-}
-
 test_largest_are_those_with_the_most_sessions if {
 	[named.name | some named in objects.largest(_peers, object.keys(_peers))] == ["workers", "tor", "reflectors"]
 	objects.largest(_peers, []) == []
@@ -57,6 +47,13 @@ _selectors := {
 		{"name": "no-local", "fields": ["spec.node"]},
 		{"name": "nothing", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
 	],
+	"wide": {
+		"IPv4": [
+			{"name": "nothing", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
+			{"name": "workers", "fields": ["spec.nodeSelector", "spec.peerSelector"]},
+		],
+		"IPv6": [],
+	},
 }
 
 _peers := {
@@ -75,9 +72,8 @@ _peer(selects, local, remote, sessions, external) := {
 }
 
 test_leaving_out_names_bgp_peers_and_nodes if {
-	connected := objects.connecting(_peers, ["nothing", "reflectors", "workers"], 4)
-	[named.name | some named in connected] == ["nothing", "workers"]
-	found := objects.leaving_out(["a"], _selectors, connected)
+	found := objects.leaving_out(["a"], _selectors, "IPv4")
 	[named.name | some named in found] == ["no-local", "nothing", "workers", "a"]
 	found[3].fields == objects.of_nodes(_selectors)
+	[named.name | some named in objects.leaving_out([], _selectors, "IPv6")] == ["no-local", "nothing"]
 }
