@@ -315,6 +315,8 @@ func TestValueEqualsItsJSONForm(t *testing.T) {
 		Pair  [2]string          `json:"pair"`
 		To    *embedded          `json:"to"`
 		Nil   *embedded          `json:"nil"`
+
+		unexported string
 	}
 	for name, v := range map[string]any{
 		"null":                         nil,
@@ -326,7 +328,7 @@ func TestValueEqualsItsJSONForm(t *testing.T) {
 		"a decoded JSON value":         map[string]any{"a": []any{nil, true, 1.5, int64(2), "x", map[string]any{}}, "b": map[string]any{"c": []any{}}},
 		"a zero struct with its lists": all{List: []string{}, Deep: []map[string][]int{}},
 		"a struct": all{embedded{"n"}, true, 1, 1 << 40, 2.25, []string{"a", ""}, []map[string][]int{{"b": {1, 2}, "a": {}}, {}},
-			map[string]any{"k": int64(1)}, [2]string{"c", "d"}, &embedded{"m"}, nil},
+			map[string]any{"k": int64(1)}, [2]string{"c", "d"}, &embedded{"m"}, nil, "x"},
 		"pointers in a map": map[string]*embedded{"z": {"1"}, "a": nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -98,6 +98,9 @@ func fieldsOf(t reflect.Type) []field {
 			}
 			continue
 		}
+		if !f.IsExported() {
+			continue
+		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		add(field{ast.InternedTerm(name), []int{i}})
 	}
