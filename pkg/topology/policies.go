@@ -122,6 +122,15 @@ func (r *routing) number(lists ...string) int {
 	return n
 }
 
+// equal reports whether the same numbers have the same lists of BGPFilters with the same rules.
+func (p *policies) equal(q *policies) bool {
+	return slices.EqualFunc(p.lists, q.lists, func(a, b []filterList) bool {
+		return slices.EqualFunc(a, b, func(a, b filterList) bool {
+			return a.names == b.names && a.rules[bgpfilter.Import].Text() == b.rules[bgpfilter.Import].Text() && a.rules[bgpfilter.Export].Text() == b.rules[bgpfilter.Export].Text()
+		})
+	})
+}
+
 // refilter replaces the rules by those of a network, and reports whether they are the same.
 func (p *policies) refilter(n *network) bool {
 	same, lists := true, make([][]filterList, len(p.lists))

@@ -76,8 +76,9 @@ func nameOf(list *TransitPeers) string { return fmt.Sprintf("transit/%q", list.E
 
 // newRouting follows the routes to pods over the sessions of a network, in the readings that
 // every graph has and in one for each list. O(links + nodes + vertices in the mesh squared),
-// and the cost of routes.Compute.
-func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*TransitPeers) (*routing, error) {
+// and the cost of routes.Compute. before is nil or the routing of an earlier network, of which newRouting reuses
+// what is the same.
+func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*TransitPeers, before *routing) (*routing, error) {
 	r := unfollowed(n, pods)
 	for _, list := range lists {
 		r.names = append(r.names, nameOf(list))
@@ -87,7 +88,14 @@ func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*Tran
 		return nil, err
 	}
 	r.findZones()
-	if err := r.follow(ctx, nil); err != nil {
+	var results []*routes.Reachability
+	if before != nil {
+		results = before.results
+	}
+	if !r.inheritClasses(before) {
+		r.findClasses()
+	}
+	if err := r.follow(ctx, results); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -112,22 +120,18 @@ func (r *routing) with(ctx context.Context, n *network, pods podPrefixes) (*rout
 		out.findClasses()
 		return &out, nil
 	}
-	var before []*routes.Reachability
-	if pods.priority == r.pods.priority {
-		before = r.results
-	}
 	out.measures = measures{}
-	if err := out.follow(ctx, before); err != nil {
+	out.findClasses()
+	if err := out.follow(ctx, r.results); err != nil {
 		return nil, err
 	}
 	return &out, nil
 }
 
-// follow follows the routes over the sessions of the graph, and makes the parts of the summary. before
-// is nil or the results for the same sessions and priority.
+// follow follows the routes to the classes over the sessions of the graph, and makes the parts of the summary.
+// before is nil or earlier results; see routes.Recompute.
 func (r *routing) follow(ctx context.Context, before []*routes.Reachability) error {
 	r.graph.Preference = routes.MaxPreference - r.pods.priority
-	r.findClasses()
 	r.graph.Destinations = r.destinations()
 	var err error
 	if r.results, err = routes.Recompute(ctx, &r.graph, before); err != nil {

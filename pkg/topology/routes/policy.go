@@ -26,7 +26,10 @@ type Destination struct {
 
 // equal reports whether policies treat the routes to two destinations alike.
 func (d *Destination) equal(e *Destination) bool {
-	return d.Disabled == e.Disabled && d.Tunnelled == e.Tunnelled && slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool { return a.Import.equal(b.Import) && a.Export.equal(b.Export) }) &&
+	samePolicies := len(d.Policies) == len(e.Policies) && len(d.Policies) > 0 && &d.Policies[0] == &e.Policies[0] || slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool {
+		return a.Import.equal(b.Import) && a.Export.equal(b.Export)
+	})
+	return samePolicies && d.Disabled == e.Disabled && d.Tunnelled == e.Tunnelled &&
 		slices.EqualFunc(d.Communities, e.Communities, slices.Equal[[]Community]) && (d.Kernel == nil) == (e.Kernel == nil) && slices.EqualFunc(d.Kernel, e.Kernel, Terms.equal)
 }
 
@@ -240,5 +243,9 @@ func (r *route) prepend(asn uint32, kept int) {
 		r.order = order[:min(len(order), kept)]
 	}
 	i, _ := slices.BinarySearch(r.path, asn)
-	r.path = slices.Insert(slices.Clone(r.path), i, asn)
+	path := make([]uint32, len(r.path)+1)
+	copy(path, r.path[:i])
+	path[i] = asn
+	copy(path[i+1:], r.path[i:])
+	r.path = path
 }
