@@ -57,12 +57,15 @@ func newBatches(list []Destination, wanted func(i int) bool) []*batch {
 		}
 		d := &list[i]
 		key := batchKey{d.observes(), d.Disabled, d.Tunnelled}
+		reads := key.observed.any
+		key.observed.any = false // Policies without terms do the same if they are evaluated.
 		b := open[key]
 		if b == nil || len(b.numbers) == maxBatch {
 			b = &batch{first: d, observed: key.observed}
 			open[key] = b
 			out = append(out, b)
 		}
+		b.observed.any = b.observed.any || reads
 		b.add(i, d)
 	}
 	return out

@@ -74,13 +74,15 @@ type flood struct {
 	missing  []int     // of each destination, the number of vertices of the source's component without the route
 	wanted   set       // the destinations for which missing is not 0
 	routes   [][]route // of each vertex; keep does not add a route that earlier ones cover
-	queue    []route   // routes to advertise, from next on
+	queue    []kept    // routes to advertise, from next on
 	next     int
 	external []route // the routes that the external peers pass on
 	trace    *trace  // nil in Compute
-	// sent and imported are the results of the last calls of send and accept.
-	sent, imported []route
+	sent     []route // the result of the last call of send
 }
+
+// kept is a route in flood.routes: that of an index at a vertex.
+type kept struct{ at, index int32 }
 
 func newFlood(g *Graph, reading Reading, b *batch) *flood {
 	return (&flood{routes: make([][]route, len(g.Vertices))}).over(g, reading, b)
@@ -92,7 +94,7 @@ func (f *flood) over(g *Graph, reading Reading, b *batch) *flood {
 	*f = flood{
 		batch: b, graph: g, reading: reading, observed: b.observed, got: make([]set, len(g.Vertices)), missing: make([]int, len(b.numbers)),
 		parts: g.components(reading), relays: make([]bool, len(g.Vertices)), several: make([]bool, len(g.Vertices)),
-		routes: f.routes, queue: f.queue, external: f.external, sent: f.sent, imported: f.imported,
+		routes: f.routes, queue: f.queue, external: f.external, sent: f.sent,
 	}
 	for i := range f.relays {
 		f.relays[i], f.several[i] = g.Vertices[i].relays(reading), g.Vertices[i].severalNumbers(reading)
@@ -142,8 +144,9 @@ func (f *flood) drain(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := f.queue[f.next]
+		k := f.queue[f.next]
 		f.next++
+		r := f.routes[k.at][k.index]
 		if r.to &= f.wanted; r.to != 0 {
 			f.advertise(&r)
 		}
@@ -160,7 +163,8 @@ func (f *flood) have(v int32, to set) {
 		return
 	}
 	fresh.each(func(k int) {
-		if f.missing[k]--; f.missing[k] == 0 {
+		f.missing[k]--
+		if f.missing[k] == 0 {
 			f.wanted &^= 1 << k
 		}
 	})
@@ -229,15 +233,19 @@ func (f *flood) advertise(r *route) {
 		}
 		next := *r
 		if !s.Internal {
-			if next.to &^= f.sentBefore(r, s); next.to == 0 {
-				continue
-			}
+			next.to &^= f.sentBefore(r, s)
+		}
+		if f.only(s.To) {
+			next.to &^= f.got[s.To]
+		}
+		if next.to == 0 {
+			continue
 		}
 		next.at, next.learned, next.client, next.asn = s.To, byIBGP, s.PeerClient, s.PeerASN
 		if s.Internal && r.learned == byIBGP && r.asn == s.ASN {
 			next.clusters = reflected
 		}
-		sent := f.send(next, r, s.Internal, s.ASN, s.Policy, f.passes(r))
+		sent := f.send(&next, r, s.Internal, s.ASN, s.Policy, f.passes(r))
 		for k := range sent {
 			f.trace.passes(&sent[k], r, s.Internal, s.ASN, s.NextHop)
 			f.receive(&sent[k], s)
@@ -255,7 +263,7 @@ func (f *flood) hand(r *route, v *Vertex) {
 		}
 		next := *r
 		next.at = External
-		sent := f.send(next, r, x.Internal, x.ASN, x.Policy, f.passes(r))
+		sent := f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r))
 		for k := range sent {
 			one := &sent[k]
 			f.trace.passes(one, r, x.Internal, x.ASN, NextHopDefault)
@@ -299,13 +307,14 @@ func (f *flood) full(list []route, to set) set {
 
 // send returns r as a node sends it over a session: a route for each way in which the policy changes
 // it, and none to destinations to which the node does not send it. next is r with the fields that depend on
-// the receiver. asn is the node's AS number on the session, policy the number of
+// the receiver; send changes it. asn is the node's AS number on the session, policy the number of
 // its policy. passes reports whether the node exports a route that no term accepts, unless
 // Destination.Disabled. The result is valid until the next call.
-func (f *flood) send(next route, r *route, internal bool, asn uint32, policy int, passes bool) []route {
+func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, passes bool) []route {
+	f.sent = f.sent[:0]
 	if f.observed.communities && r.learned != locally && r.confined(internal) {
 		f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByCommunity})
-		return nil
+		return f.sent
 	}
 	next.sender, next.direct = r.at, r.learned == locally && r.at == f.source
 	if !internal {
@@ -313,13 +322,11 @@ func (f *flood) send(next route, r *route, internal bool, asn uint32, policy int
 		next.prepend(asn, f.observed.kept)
 	}
 	passes = passes && !f.first.Disabled
-	f.sent = f.sent[:0]
-	if !f.observed.any {
-		if passes {
-			f.sent = append(f.sent, next)
-		}
-	} else {
+	switch {
+	case f.observed.any:
 		f.export(next, r, internal, policy, passes)
+	case passes:
+		f.sent = append(f.sent, *next)
 	}
 	if !internal {
 		for i := range f.sent {
@@ -330,42 +337,46 @@ func (f *flood) send(next route, r *route, internal bool, asn uint32, policy int
 }
 
 // export appends to sent what the export policy makes of next; see send.
-func (f *flood) export(next route, r *route, internal bool, policy int, passes bool) {
+func (f *flood) export(next, r *route, internal bool, policy int, passes bool) {
 	choices := chosen(f.exports, policy, noTerms)
 	for i := range choices {
 		c := &choices[i]
-		one := next
-		if one.to &= c.to; one.to == 0 {
+		if next.to&c.to == 0 {
 			continue
 		}
-		result, term := c.value.apply(&one, r.learned != locally, internal, f.observed)
-		switch result {
-		case rejected:
+		last := len(f.sent)
+		f.sent = append(f.sent, *next)
+		f.sent[last].to &= c.to
+		result, term := c.value.apply(&f.sent[last], r.learned != locally, internal, f.observed)
+		switch {
+		case result == rejected:
+			f.sent = f.sent[:last]
 			f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByPolicy, Policy: policy, Term: term})
-		case accepted:
-			f.sent = append(f.sent, one)
-		case passed:
-			if passes {
-				f.sent = f.addCommunities(f.sent, one, f.graph.Vertices[r.at].Adds)
-			}
+		case result == passed && passes:
+			f.addCommunities(f.graph.Vertices[r.at].Adds)
+		case result == passed:
+			f.sent = f.sent[:last]
 		}
 	}
 }
 
-// addCommunities appends a route to list with the communities that a node adds, which may differ between
-// destinations. adds is the Vertex.Adds of the node.
-func (f *flood) addCommunities(list []route, r route, adds int) []route {
+// addCommunities adds the communities that a node adds, which may differ between destinations, to the last
+// route in sent. adds is the Vertex.Adds of the node.
+func (f *flood) addCommunities(adds int) {
 	choices := chosen(f.communities, adds, noCommunities)
+	if len(choices) == 1 && len(choices[0].value) == 0 {
+		return
+	}
+	last := len(f.sent) - 1
+	r := f.sent[last]
+	f.sent = f.sent[:last]
 	for i := range choices {
 		one := r
 		if one.to &= choices[i].to; one.to != 0 {
-			if len(choices[i].value) > 0 {
-				one.add(choices[i].value)
-			}
-			list = append(list, one)
+			one.add(choices[i].value)
+			f.sent = append(f.sent, one)
 		}
 	}
-	return list
 }
 
 // confined reports whether a well-known community keeps a node from passing a learned
@@ -436,35 +447,39 @@ func (f *flood) receive(r *route, s *Session) {
 	if f.trace.wasEverywhere(f, r, s.PeerAllowed) {
 		return
 	}
-	list := f.accept(r, s.PeerPolicy, s.Internal)
-	for k := range list {
-		f.trace.receive(&list[k], ExternalSession{}, s.Internal)
-		f.keep(&list[k])
-	}
+	f.accept(r, s.PeerPolicy, ExternalSession{}, s.Internal)
 }
 
-// accept returns r as the import policy of the nodes that receive it changes it: a route for each way, and
-// none to destinations for which the policy rejects it. The result is valid until the next call.
-func (f *flood) accept(r *route, policy int, internal bool) []route {
-	f.imported = f.imported[:0]
+// accept keeps a route as the import policy of the nodes that receive it changes it, for the destinations for
+// which the policy does not reject it. exit is the session if it is with external peers. accept changes r.
+func (f *flood) accept(r *route, policy int, exit ExternalSession, internal bool) {
 	if !f.observed.any {
-		f.imported = append(f.imported, *r)
-		return f.imported
+		f.trace.receive(r, exit, internal)
+		f.keep(r)
+		return
 	}
 	choices := chosen(f.imports, policy, noTerms)
 	for i := range choices {
-		c := &choices[i]
-		one := *r
-		if one.to &= c.to; one.to == 0 {
+		c, one := &choices[i], r
+		switch r.to & c.to {
+		case 0:
 			continue
+		case r.to: // No other choice has a destination of r.
+		default:
+			part := *r
+			part.to &= c.to
+			one = &part
 		}
-		if result, term := c.value.apply(&one, true, internal, f.observed); result == rejected {
-			f.trace.dropImport(&one, Drop{Reason: ByPolicy, Policy: policy, Term: term})
+		if result, term := c.value.apply(one, true, internal, f.observed); result == rejected {
+			f.trace.dropImport(one, Drop{Reason: ByPolicy, Policy: policy, Term: term})
 		} else {
-			f.imported = append(f.imported, one)
+			f.trace.receive(one, exit, internal)
+			f.keep(one)
+		}
+		if one == r {
+			return
 		}
 	}
-	return f.imported
 }
 
 // loops returns how often an AS number is in a path. A node that has an AS number of its
@@ -507,11 +522,7 @@ func (f *flood) transfer(sent *route) {
 			if f.trace.wasEverywhere(f, &r, x.Allowed) {
 				continue
 			}
-			list := f.accept(&r, x.Policy, x.Internal)
-			for k := range list {
-				f.trace.receive(&list[k], x, x.Internal)
-				f.keep(&list[k])
-			}
+			f.accept(&r, x.Policy, x, x.Internal)
 		}
 	}
 }
@@ -519,8 +530,8 @@ func (f *flood) transfer(sent *route) {
 // keep adds a route to its vertex, for destinations to which no routes of the vertex cover it. It changes r.
 func (f *flood) keep(r *route) {
 	f.have(r.at, r.to)
-	if !f.relays[r.at] && f.shared == nil && f.trace == nil {
-		return // Nobody asks for its routes.
+	if f.only(r.at) {
+		return
 	}
 	f.findBarred(r)
 	r.to &^= f.covered(r.at, r.barred, r.to, func(has *route) bool { return has.covers(r) && f.sameAttributes(has, r) })
@@ -529,9 +540,13 @@ func (f *flood) keep(r *route) {
 	}
 	f.routes[r.at] = append(f.routes[r.at], *r)
 	if f.relays[r.at] || f.trace.taps(r.at) {
-		f.queue = append(f.queue, *r)
+		f.queue = append(f.queue, kept{r.at, int32(len(f.routes[r.at]) - 1)})
 	}
 }
+
+// only reports whether it only matters whether the nodes of a vertex have a route: nobody asks for their
+// routes.
+func (f *flood) only(v int32) bool { return !f.relays[v] && f.shared == nil && f.trace == nil }
 
 // sameAttributes reports whether policies treat two routes alike that are learned alike.
 func (f *flood) sameAttributes(a, b *route) bool {

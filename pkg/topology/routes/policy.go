@@ -179,26 +179,34 @@ type TermID struct{ Alternative, Index int }
 
 // first returns the index of the first term that matches a route, -1 for none.
 func first(terms []Term, r *route, learned, internal bool) int {
-	return slices.IndexFunc(terms, func(t Term) bool {
-		certain := !t.Uncertain
-		switch {
-		case t.Learned && !learned, t.EBGP && internal, t.IBGP && !internal, t.Preference != nil && *t.Preference != r.preference:
+	for i := range terms {
+		if terms[i].matches(r, learned, internal) {
+			return i
+		}
+	}
+	return -1
+}
+
+// matches reports whether a term matches a route.
+func (t *Term) matches(r *route, learned, internal bool) bool {
+	certain := !t.Uncertain
+	switch {
+	case t.Learned && !learned, t.EBGP && internal, t.IBGP && !internal, t.Preference != nil && *t.Preference != r.preference:
+		return false
+	}
+	if t.Community != nil && !slices.Contains(r.communities, *t.Community) {
+		if !r.external {
 			return false
 		}
-		if t.Community != nil && !slices.Contains(r.communities, *t.Community) {
-			if !r.external {
-				return false
-			}
-			certain = false
+		certain = false
+	}
+	if len(t.Path) > 0 && (len(r.order) < len(t.Path) || !slices.Equal(r.order[:len(t.Path)], t.Path)) {
+		if !r.external {
+			return false
 		}
-		if len(t.Path) > 0 && (len(r.order) < len(t.Path) || !slices.Equal(r.order[:len(t.Path)], t.Path)) {
-			if !r.external {
-				return false
-			}
-			certain = false
-		}
-		return certain || !t.Accept
-	})
+		certain = false
+	}
+	return certain || !t.Accept
 }
 
 // change changes the attributes of a route as an accepting term says. kept is how many AS

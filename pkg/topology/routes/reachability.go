@@ -7,9 +7,10 @@ import (
 
 // Compute follows the routes of every vertex of g. The caller must not change g
 // afterwards. Compute returns a result for each Reading. Readings in which the same external
-// peers pass routes on share one. Compute returns an error only if ctx is done. O(destinations
-// x vertices x sessions) for each distinct reading of the usual networks, in which a route is
-// reflected once or twice.
+// peers pass routes on share one. Compute returns an error only if ctx is done. It follows the routes to
+// destinations at once as far as policies treat them alike: O(destinations x vertices squared + vertices x sessions)
+// for each distinct reading of the usual networks, in which a route is reflected once or twice, and at worst
+// O(destinations x vertices x sessions).
 func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) { return Recompute(ctx, g, nil) }
 
 // Recompute is Compute that reuses before, the results for another graph. If it has the same sessions between as

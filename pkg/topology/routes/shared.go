@@ -65,7 +65,8 @@ func (f *flood) own(v int32) *route {
 // sends reports whether a node sends a route over a session with an external peer. passes reports
 // whether it exports routes that no term accepts.
 func (f *flood) sends(r *route, x *ExternalSession, passes bool) bool {
-	return len(f.send(*r, r, x.Internal, x.ASN, x.Policy, passes)) > 0
+	next := *r
+	return len(f.send(&next, r, x.Internal, x.ASN, x.Policy, passes)) > 0
 }
 
 // passes reports whether some nodes of its vertex export a route that no term accepts.

@@ -316,7 +316,7 @@ func (t *trace) tap(f *flood, r *route) {
 		}
 		next := *r
 		next.at = External
-		sent := f.send(next, r, x.Internal, x.ASN, x.Policy, f.passes(r))
+		sent := f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r))
 		for k := range sent {
 			t.passes(&sent[k], r, x.Internal, x.ASN, x.NextHop)
 			t.record(&sent[k], Received{Tap: i, Internal: x.Internal})
