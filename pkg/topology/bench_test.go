@@ -3,8 +3,8 @@ package topology
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"reflect"
-
 	"runtime"
 	"slices"
 	"testing"
@@ -345,6 +345,95 @@ func TestAnASNumberForEachNodeIsOneKindOfNodes(t *testing.T) {
 	}
 	if a, b := small.work().hops, large.work().hops; a != b {
 		t.Errorf("%d sessions of kinds with 10 nodes, %d with 200: want the same", a, b)
+	}
+}
+
+// numbered returns a mesh of n nodes of which each two follow one another with an AS number of their own.
+func numbered(t testing.TB, n int) *state.Snapshot {
+	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": true})}
+	for i := range n {
+		objects = append(objects, clusterNode(t, i+3, calicotest.ASNumber(uint32(4200000000+i/2))))
+	}
+	return state.New(objects...)
+}
+
+// TestAnASNumberForEachPairIsOneKindOfNodes verifies that AS numbers of two nodes each are one vertex.
+func TestAnASNumberForEachPairIsOneKindOfNodes(t *testing.T) {
+	small, large := compute(t, numbered(t, 10), nil), compute(t, numbered(t, 200), nil)
+	for _, one := range []*Topology{small, large} {
+		if got := one.Summary().Routes.IPv4.WithoutTransit; len(one.routings[calico.IPv4].vertices) != 1 || got.WithoutRoute.Pairs != 0 || got.Partitions != 1 {
+			t.Errorf("%d kinds of nodes, %d pairs without a route and %d partitions, want 1, 0 and 1", len(one.routings[calico.IPv4].vertices), got.WithoutRoute.Pairs, got.Partitions)
+		}
+	}
+	if a, b := small.work().hops, large.work().hops; a != b {
+		t.Errorf("%d sessions of kinds with 10 nodes, %d with 200: want the same", a, b)
+	}
+}
+
+// numberedAtRandom returns a random mesh of up to 9 nodes, of which several may have one AS number of their own, with
+// external peers, a BGPFilter and an IPPool.
+func numberedAtRandom(t testing.TB, r *rand.Rand) *state.Snapshot {
+	object := func(kind calico.Kind, name string, spec map[string]any) calico.Object {
+		return calicotest.Object(t, kind, name, spec)
+	}
+	objects := []calico.Object{
+		configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}),
+		object(calico.KindIPPool, "pool", map[string]any{"cidr": "10.100.0.0/16", "ipipMode": "Never", "vxlanMode": "Never", "disableBGPExport": r.IntN(4) == 0}),
+		object(calico.KindBGPFilter, "filter", map[string]any{"exportV4": []any{
+			map[string]any{"action": []string{"Accept", "Reject"}[r.IntN(2)], "matchOperator": "In", "cidr": "10.100.0.0/17", "source": []string{"", "RemotePeers"}[r.IntN(2)]},
+		}}),
+	}
+	for i := range 3 + r.IntN(7) {
+		options := []calicotest.Tweak{calicotest.Label("rack", fmt.Sprintf("r%d", r.IntN(2))), calicotest.Label("topology.kubernetes.io/zone", fmt.Sprintf("zone-%d", r.IntN(2)))}
+		if r.IntN(8) > 0 {
+			options = append(options, calicotest.ASNumber(uint32(4200000000+r.IntN(3))))
+		}
+		if r.IntN(12) == 0 {
+			options = append(options, calicotest.RouteReflector("244.0.0.1"))
+		}
+		objects = append(objects, clusterNode(t, i+3, options...))
+	}
+	for i := range r.IntN(4) {
+		spec := map[string]any{"peerIP": fmt.Sprintf("172.16.0.%d", i+1), "asNumber": int64(65001 + r.IntN(2)), "numAllowedLocalASNumbers": r.IntN(2)}
+		if r.IntN(2) == 0 {
+			spec["nodeSelector"] = fmt.Sprintf("rack == 'r%d'", r.IntN(2))
+		}
+		if r.IntN(3) == 0 {
+			spec["filters"] = []any{"filter"}
+		}
+		objects = append(objects, object(calico.KindBGPPeer, fmt.Sprintf("peer-%d", i), spec))
+	}
+	return state.New(objects...)
+}
+
+// TestKindsOfSeveralASNumbersHaveTheRoutesOfEach compares the routes with those of vertices that divide AS numbers of
+// several nodes.
+func TestKindsOfSeveralASNumbersHaveTheRoutesOfEach(t *testing.T) {
+	merged := 0
+	for seed := range uint64(seeds) {
+		s := numberedAtRandom(t, rand.New(rand.NewPCG(seed, 21)))
+		r := compute(t, s, nil).routings[calico.IPv4]
+		apart := unfollowed(r.network, r.pods)
+		apart.graph.Readings = len(apart.names)
+		if err := apart.merge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		apart.findZones()
+		apart.findClasses()
+		if err := apart.follow(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if len(apart.vertices) > len(r.vertices) {
+			merged++
+		}
+		for i := range r.reach {
+			if !reflect.DeepEqual(apart.reach[i], r.reach[i]) {
+				t.Fatalf("seed %d, reading %s: %+v, apart %+v\n%s", seed, r.names[i], r.reach[i], apart.reach[i], show(s))
+			}
+		}
+	}
+	if merged < seeds/20 {
+		t.Errorf("only %d states in which AS numbers are merged", merged)
 	}
 }
 

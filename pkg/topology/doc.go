@@ -50,11 +50,11 @@
 //     marks.go, O(L + C + external peers); sessions/refusal.go)
 //  11. Merge classes that have the same neighbors on the same terms into vertices.
 //     Routes cannot distinguish such classes. Find the kinds of prefixes of pods that
-//     BGPFilters and prefixAdvertisements treat differently. For each kind, follow one route of
-//     each vertex by RFC 4271 and RFC 4456 in each reading of external peers. Each result is a matrix: entry
+//     BGPFilters and prefixAdvertisements treat differently. Follow one route of each vertex to up to 64 kinds
+//     at once by RFC 4271 and RFC 4456 in each reading of external peers. Each result is a matrix: entry
 //     (a, b) reports whether the nodes of b have the routes of the nodes of a.
-//     (routing.go and policies.go, O(N + L + V squared); routes.Compute, O(kinds of prefixes x V x
-//     sessions) if routes are reflected once or twice)
+//     (routing.go and policies.go, O(N + L + V squared); routes.Compute, O(V x sessions) for kinds that are treated
+//     alike, and O(kinds of prefixes x V x sessions) at worst, if routes are reflected once or twice)
 //     Follow the routes to each kind of range of addresses of Services to the sessions with external
 //     peers. (services.go, O(half-sessions with external peers); routes.Advertise, O(kinds of
 //     ranges x sessions)) Find the nodes whose address, as a next hop, others resolve through a
@@ -81,7 +81,8 @@
 // pointers. If nothing that decides sessions changed, steps 4 to 12 are skipped
 // (sessions.Compute), except that routes are followed again if IPPools change which
 // prefixes BGPFilters apply to. If only rules of BGPFilters changed, the sessions are the same, and
-// routes are followed to the kinds of prefixes that the rules treat otherwise (routes.Recompute). A
+// routes are followed to the kinds of prefixes that the rules treat otherwise. The same holds if sessions changed, and those
+// between vertices are the same as before (routes.Recompute). A
 // property test verifies that the result does not depend on the
 // previous topology.
 //

@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -109,6 +110,16 @@ func (r *routing) findClasses(others ...*routing) {
 			r.notExported = append(r.notExported, r.pods.pools[i].name)
 		}
 	}
+}
+
+// inheritClasses sets what findClasses sets to that of before, which may be nil, and reports whether it is the same:
+// the pods, the policies by number and the prefixAdvertisements are. O(IPPools + policies).
+func (r *routing) inheritClasses(before *routing) bool {
+	if before == nil || !reflect.DeepEqual(r.pods, before.pods) || !r.policies.equal(&before.policies) || !r.network.SameAdvertised(before.network.Network) {
+		return false
+	}
+	r.classes, r.partial, r.notExported, r.disabling = before.classes, before.partial, before.notExported, before.disabling
+	return true
 }
 
 // inSmaller reports whether an IPPool inside that of a part contains the part.

@@ -87,6 +87,9 @@ func (b *grapher) divide(labels []int) {
 			}
 		}
 		key := fmt.Sprint(b.routings[0].vertex(node), b.routings[1].vertex(node), far)
+		if side := &b.networks[0].Classes.List[b.sessions.Classes.Of[node]]; b.routings[0].several[side.ASN] || b.routings[1].several[side.ASN] {
+			key += fmt.Sprint(" ", side.ASN)
+		}
 		id := len(b.graph.Groups) + 1
 		if labels != nil {
 			id = labels[node] + 1

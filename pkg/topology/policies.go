@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bits-and-blooms/bitset"
 	v3 "github.com/projectcalico/api/pkg/apis/projectcalico/v3"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -120,6 +121,15 @@ func (r *routing) number(lists ...string) int {
 		p.numbers[key] = n
 	}
 	return n
+}
+
+// equal reports whether the same numbers have the same lists of BGPFilters with the same rules.
+func (p *policies) equal(q *policies) bool {
+	return slices.EqualFunc(p.lists, q.lists, func(a, b []filterList) bool {
+		return slices.EqualFunc(a, b, func(a, b filterList) bool {
+			return a.names == b.names && a.rules[bgpfilter.Import].Text() == b.rules[bgpfilter.Import].Text() && a.rules[bgpfilter.Export].Text() == b.rules[bgpfilter.Export].Text()
+		})
+	})
 }
 
 // refilter replaces the rules by those of a network, and reports whether they are the same.
@@ -453,4 +463,35 @@ func (n *network) anonymousNumbers() asNumbers {
 		}
 	}
 	return out
+}
+
+// addSeveral adds to asn and several the AS numbers of several nodes that no object names, if these nodes are one class, have sessions
+// with other nodes by the mesh only, and no BGPFilters. All of them have the same eBGP sessions, so each receives a route
+// by eBGP whenever another one does, except the route of another one of them: that one sends it to them
+// by iBGP. So it makes no difference to which nodes have a route if they do not recognize their AS number, and if
+// their sessions with each other are eBGP. It makes one to the attributes of routes. O(classes).
+func (r *routing) addSeveral() {
+	n := r.network
+	if n.DirectMesh() {
+		return // Classes with different AS numbers have different sessions.
+	}
+	filtered := bitset.New(0)
+	for _, passing := range n.Passing {
+		for exit, set := range passing.Exits {
+			if exit.Filters != "" {
+				filtered.InPlaceUnion(set)
+			}
+		}
+	}
+	classes := map[uint32]int{}
+	for i := range n.Classes.List {
+		classes[n.Classes.List[i].ASN]++
+	}
+	for i := range n.Classes.List {
+		g := &n.Classes.List[i]
+		if g.OwnASN && g.Nodes > 1 && classes[g.ASN] == 1 && g.ASN != 0 && !n.Named[g.ASN] &&
+			n.InMesh(uint32(i)) && len(n.LinksFrom(uint32(i))) == 0 && !filtered.Test(uint(g.First[0])) {
+			r.asn[g.ASN], r.several[g.ASN] = true, true
+		}
+	}
 }

@@ -49,6 +49,9 @@ func (r *routing) withoutRoute(ctx context.Context, reading routes.Reading) (Pai
 	last := [2]uint32{math.MaxUint32, math.MaxUint32} // of the first few so far
 	err := r.results[reading].Missing(ctx, func(a, b, pairs int) {
 		out.Pairs += pairs
+		if min(r.vertices[a].first[0], r.vertices[b].first[0]) > last[0] {
+			return
+		}
 		for _, i := range r.vertices[a].first {
 			for _, j := range r.vertices[b].first {
 				if p := [2]uint32{min(i, j), max(i, j)}; i != j && comparePairs(p, last) < 0 {
@@ -70,7 +73,7 @@ func (r *routing) withoutRoute(ctx context.Context, reading routes.Reading) (Pai
 
 // maxFound is the number of pairs after which withoutRoute drops all but the first
 // SampleSize.
-const maxFound = 64
+const maxFound = 16
 
 // firstPairs returns the first SampleSize pairs of nodes, in order. It sorts found.
 func firstPairs(found [][2]uint32) [][2]uint32 {

@@ -24,7 +24,8 @@ type routing struct {
 	network  *network
 	pods     podPrefixes
 	policies policies
-	asn      asNumbers
+	// asn are the AS numbers that do not distinguish nodes, several those of them that several nodes have.
+	asn, several asNumbers
 	// classes are the prefixes of pods to which nodes may export routes; see findClasses. notExported names
 	// the IPPools with others, and disabling those whose disableBGPExport is the reason.
 	classes     []prefixClass
@@ -76,9 +77,11 @@ func nameOf(list *TransitPeers) string { return fmt.Sprintf("transit/%q", list.E
 
 // newRouting follows the routes to pods over the sessions of a network, in the readings that
 // every graph has and in one for each list. O(links + nodes + vertices in the mesh squared),
-// and the cost of routes.Compute.
-func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*TransitPeers) (*routing, error) {
+// and the cost of routes.Compute. before is nil or the routing of an earlier network, of which newRouting reuses
+// what is the same.
+func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*TransitPeers, before *routing) (*routing, error) {
 	r := unfollowed(n, pods)
+	r.addSeveral()
 	for _, list := range lists {
 		r.names = append(r.names, nameOf(list))
 	}
@@ -87,7 +90,14 @@ func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*Tran
 		return nil, err
 	}
 	r.findZones()
-	if err := r.follow(ctx, nil); err != nil {
+	var results []*routes.Reachability
+	if before != nil {
+		results = before.results
+	}
+	if !r.inheritClasses(before) {
+		r.findClasses()
+	}
+	if err := r.follow(ctx, results); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -95,7 +105,7 @@ func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*Tran
 
 // unfollowed returns a routing without a graph.
 func unfollowed(n *network, pods podPrefixes) *routing {
-	return &routing{network: n, pods: pods, vertexOf: make([]int32, len(n.Classes.List)), asn: n.anonymousNumbers(), names: []string{nameWithoutTransit, nameWithTransit, nameWithASPaths}}
+	return &routing{network: n, pods: pods, vertexOf: make([]int32, len(n.Classes.List)), asn: n.anonymousNumbers(), several: asNumbers{}, names: []string{nameWithoutTransit, nameWithTransit, nameWithASPaths}}
 }
 
 // with returns the routing of the same sessions with other prefixes of pods, and a network that may
@@ -112,22 +122,18 @@ func (r *routing) with(ctx context.Context, n *network, pods podPrefixes) (*rout
 		out.findClasses()
 		return &out, nil
 	}
-	var before []*routes.Reachability
-	if pods.priority == r.pods.priority {
-		before = r.results
-	}
 	out.measures = measures{}
-	if err := out.follow(ctx, before); err != nil {
+	out.findClasses()
+	if err := out.follow(ctx, r.results); err != nil {
 		return nil, err
 	}
 	return &out, nil
 }
 
-// follow follows the routes over the sessions of the graph, and makes the parts of the summary. before
-// is nil or the results for the same sessions and priority.
+// follow follows the routes to the classes over the sessions of the graph, and makes the parts of the summary.
+// before is nil or earlier results; see routes.Recompute.
 func (r *routing) follow(ctx context.Context, before []*routes.Reachability) error {
 	r.graph.Preference = routes.MaxPreference - r.pods.priority
-	r.findClasses()
 	r.graph.Destinations = r.destinations()
 	var err error
 	if r.results, err = routes.Recompute(ctx, &r.graph, before); err != nil {
@@ -205,7 +211,33 @@ func (r *routing) merge(ctx context.Context) error {
 		one.first = one.first[:min(len(one.first), nodes.MaxFirst)]
 		r.graph.Vertices[v].Sessions = r.sessions(one.classes[0], edges[one.classes[0]], kinds)
 	}
+	r.sortPolicies()
 	return nil
+}
+
+// sortPolicies numbers the policies in order of their lists of BGPFilters, so that they have the same numbers as long
+// as the lists are the same. O(sessions).
+func (r *routing) sortPolicies() {
+	p := &r.policies
+	to, lists := make([]int, len(p.lists)+1), make([][]filterList, len(p.lists))
+	for i, key := range sortedKeys(p.numbers) {
+		to[p.numbers[key]] = i + 1
+		lists[i] = p.lists[p.numbers[key]-1]
+		p.numbers[key] = i + 1
+	}
+	p.lists = lists
+	for v := range r.graph.Vertices {
+		one := &r.graph.Vertices[v]
+		for i := range one.Sessions {
+			s := &one.Sessions[i]
+			s.Policy, s.PeerPolicy = to[s.Policy], to[s.PeerPolicy]
+		}
+		for _, list := range one.External {
+			for i := range list {
+				list[i].Policy = to[list[i].Policy]
+			}
+		}
+	}
 }
 
 // clusterNumber returns the number of the cluster ID of a class, a new one for a new
@@ -357,6 +389,9 @@ func (r *routing) signature(g uint32, mesh int, edges []edge, externals [][]rout
 	}
 	if r.apart != nil && r.apart.Test(uint(s.First[0])) {
 		b = append(b, 'a')
+	}
+	if r.several[s.ASN] {
+		b = append(b, 's') // A vertex with these alone depends on a zone if each of its classes would.
 	}
 	flags := func(set ...bool) {
 		var f byte

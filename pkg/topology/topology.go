@@ -139,7 +139,7 @@ func (t *Topology) compute(ctx context.Context, before *Topology) error {
 			err = t.follow(ctx, before, programming.needsBGP)
 		}
 	case sessions.ReuseParts:
-		err = t.connect(ctx, programming.needsBGP)
+		err = t.connect(ctx, before, programming.needsBGP)
 	}
 	if err != nil {
 		return err
@@ -206,9 +206,9 @@ func (t *Topology) follow(ctx context.Context, before *Topology, needs func(*cal
 	return nil
 }
 
-// connect counts the sessions and computes the routes. needs reports whether pods of an IPPool
+// connect counts the sessions and computes the routes. before may be nil. needs reports whether pods of an IPPool
 // need BGP.
-func (t *Topology) connect(ctx context.Context, needs func(*calico.IPPool) bool) error {
+func (t *Topology) connect(ctx context.Context, before *Topology, needs func(*calico.IPPool) bool) error {
 	for _, f := range calico.Families {
 		n := &network{t.sessions.Networks[f]}
 		t.networks[f] = n
@@ -216,7 +216,11 @@ func (t *Topology) connect(ctx context.Context, needs func(*calico.IPPool) bool)
 		if t.tallies[f], err = n.count(ctx, len(t.sessions.Peerings)); err != nil {
 			return err
 		}
-		if t.routings[f], err = newRouting(ctx, n, t.podPrefixes(f, needs), t.transit); err != nil {
+		var old *routing
+		if before != nil {
+			old = before.routings[f]
+		}
+		if t.routings[f], err = newRouting(ctx, n, t.podPrefixes(f, needs), t.transit, old); err != nil {
 			return err
 		}
 		if w := n.waiting(t.tallies[f]); w != nil {

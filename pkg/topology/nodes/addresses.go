@@ -11,10 +11,11 @@ import (
 )
 
 // addresses holds the BGP addresses of all nodes, sorted. list[i] is an address of node
-// nodes[i].
+// nodes[i], and bits[i] the length of its mask.
 type addresses struct {
 	list  []netip.Addr
 	nodes []uint32
+	bits  []uint8
 	// shared are, by family, the nodes whose address another node has too.
 	shared [2]*bitset.BitSet
 	// subnets are the networks of the addresses, by family; see Index.Subnets. pairs are the pairs of
@@ -26,6 +27,7 @@ type addresses struct {
 type located struct {
 	address netip.Addr
 	node    uint32
+	bits    uint8
 }
 
 func newAddresses(nodes []*calico.Node) *addresses {
@@ -36,19 +38,29 @@ func newAddresses(nodes []*calico.Node) *addresses {
 	slices.SortFunc(list, func(a, b located) int {
 		return cmp.Or(a.address.Compare(b.address), cmp.Compare(a.node, b.node))
 	})
-	a := &addresses{list: make([]netip.Addr, 0, len(list)), nodes: make([]uint32, 0, len(list))}
+	a := newRoom(len(list))
 	for _, l := range list {
-		a.list, a.nodes = append(a.list, l.address), append(a.nodes, l.node)
+		a.add(l)
 	}
 	a.findShared()
 	a.findSubnets(nodes)
 	return a
 }
 
+// newRoom returns no addresses, with room for some.
+func newRoom(n int) *addresses {
+	return &addresses{list: make([]netip.Addr, 0, n), nodes: make([]uint32, 0, n), bits: make([]uint8, 0, n)}
+}
+
+// add adds an address that is not less than those in the list.
+func (a *addresses) add(l located) {
+	a.list, a.nodes, a.bits = append(a.list, l.address), append(a.nodes, l.node), append(a.bits, l.bits)
+}
+
 func appendLocated(list []located, n *calico.Node, i int) []located {
 	for _, f := range calico.Families {
 		if n.SpeaksBGP(f) {
-			list = append(list, located{n.Address[f].Addr(), uint32(i)})
+			list = append(list, located{n.Address[f].Addr(), uint32(i), uint8(n.Address[f].Bits())})
 		}
 	}
 	return list
@@ -56,14 +68,13 @@ func appendLocated(list []located, n *calico.Node, i int) []located {
 
 // edited returns the addresses after an edit.
 func (a *addresses) edited(nodes []*calico.Node, e *edit) *addresses {
-	room := len(a.list) + 2*e.added
-	out := &addresses{list: make([]netip.Addr, 0, room), nodes: make([]uint32, 0, room)}
+	out := newRoom(len(a.list) + 2*e.added)
 	for k, node := range a.nodes {
 		switch i := int(node); {
 		case i < e.at:
-			out.list, out.nodes = append(out.list, a.list[k]), append(out.nodes, node)
+			out.add(located{a.list[k], node, a.bits[k]})
 		case i >= e.at+e.removed:
-			out.list, out.nodes = append(out.list, a.list[k]), append(out.nodes, uint32(i-e.removed+e.added))
+			out.add(located{a.list[k], uint32(i - e.removed + e.added), a.bits[k]})
 		}
 	}
 	var fresh []located
@@ -75,7 +86,7 @@ func (a *addresses) edited(nodes []*calico.Node, e *edit) *addresses {
 		for from < to && out.nodes[from] < l.node {
 			from++
 		}
-		out.list, out.nodes = slices.Insert(out.list, from, l.address), slices.Insert(out.nodes, from, l.node)
+		out.list, out.nodes, out.bits = slices.Insert(out.list, from, l.address), slices.Insert(out.nodes, from, l.node), slices.Insert(out.bits, from, l.bits)
 	}
 	out.findShared()
 	out.findSubnets(nodes)

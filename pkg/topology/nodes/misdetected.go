@@ -2,7 +2,6 @@ package nodes
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -12,15 +11,13 @@ import (
 // bridges are the networks that container engines and hypervisors give their bridges by
 // default: Docker (172.17.0.0/16 to 172.31.0.0/16), Podman and libvirt. The bridge of such a
 // network has its first address, on each machine the same one.
-var bridges = append(dockerBridges(), netip.MustParsePrefix("10.88.0.1/16"), netip.MustParsePrefix("192.168.122.1/24"))
-
-func dockerBridges() []netip.Prefix {
-	var out []netip.Prefix
+var bridges = func() map[netip.Prefix]bool {
+	out := map[netip.Prefix]bool{netip.MustParsePrefix("10.88.0.1/16"): true, netip.MustParsePrefix("192.168.122.1/24"): true}
 	for b := byte(17); b <= 31; b++ {
-		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{172, b, 0, 1}), 16))
+		out[netip.PrefixFrom(netip.AddrFrom4([4]byte{172, b, 0, 1}), 16)] = true
 	}
 	return out
-}
+}()
 
 // misdetected returns, by family, the nodes whose BGP address calico-node probably detected
 // on the wrong interface: the status of the Node does not contain the address, the status
@@ -37,7 +34,7 @@ func (ix *Index) misdetected() [2]*bitset.BitSet {
 		var all subnets
 		for i, n := range ix.Nodes {
 			p := n.Address[f]
-			if !p.IsValid() || n.Listed[f] || !slices.Contains(bridges, p) && (p.IsSingleIP() || !n.InternalIP[f].IsValid()) || ix.addresses.othersIn(p) {
+			if !p.IsValid() || n.Listed[f] || (p.IsSingleIP() || !n.InternalIP[f].IsValid()) && !bridges[p] || ix.addresses.othersIn(p) {
 				continue
 			}
 			if all == nil {

@@ -37,12 +37,13 @@ type subnet struct {
 	network netip.Prefix
 	nodes   []uint32
 	wide    bool // widen was called
+	from    int  // the place in addresses.nodes from which on nodes is a part of it, as long as the nodes follow one another there
 }
 
 // findSubnets sets subnets and pairs. O(nodes + networks x log nodes x networks around a network).
 func (a *addresses) findSubnets(nodes []*calico.Node) {
 	for _, f := range calico.Families {
-		all := a.subnetsOf(nodes, f)
+		all := a.subnetsOf(f)
 		for _, s := range all {
 			if list := a.subnets[f]; len(list) == 0 || !list[len(list)-1].Overlaps(s.network) {
 				a.subnets[f] = append(list, s.network)
@@ -54,27 +55,30 @@ func (a *addresses) findSubnets(nodes []*calico.Node) {
 
 // subnetsOf returns the networks of the addresses in a family, in order: a network comes before
 // those inside it.
-func (a *addresses) subnetsOf(nodes []*calico.Node, f calico.Family) []subnet {
+func (a *addresses) subnetsOf(f calico.Family) []subnet {
 	var out []subnet
 	known := map[netip.Prefix]int{}
 	last := -1
 	for k, i := range a.nodes {
-		address := nodes[i].Address[f]
 		if calico.FamilyOf(a.list[k]) != f {
 			continue
 		}
 		// Neighbors usually share a network.
-		if last < 0 || address.Bits() != out[last].network.Bits() || !out[last].network.Contains(address.Addr()) {
-			network := address.Masked()
+		if bits := int(a.bits[k]); last < 0 || bits != out[last].network.Bits() || !out[last].network.Contains(a.list[k]) {
+			network := netip.PrefixFrom(a.list[k], bits).Masked()
 			at, ok := known[network]
 			if !ok {
 				at = len(out)
 				known[network] = at
-				out = append(out, subnet{network: network})
+				out = append(out, subnet{network: network, from: k})
 			}
 			last = at
 		}
-		out[last].nodes = append(out[last].nodes, i)
+		if s := &out[last]; s.from+len(s.nodes) == k {
+			s.nodes = a.nodes[s.from : k+1 : k+1]
+		} else { // append copies the part.
+			s.from, s.nodes = -1, append(s.nodes, i)
+		}
 	}
 	slices.SortFunc(out, func(a, b subnet) int { return a.network.Compare(b.network) })
 	return out

@@ -103,7 +103,7 @@ func newExportFlood(g *Graph, d Destination) *flood {
 	if !slices.ContainsFunc(g.Vertices, func(v Vertex) bool { return len(v.externalIn(WithTransit)) > 0 }) {
 		return nil
 	}
-	f := newFlood(g, WithoutTransit, d)
+	f := newFlood(g, WithoutTransit, batchOf(&d))
 	all := slices.Repeat([]bool{true}, len(g.Vertices))
 	f.shared = &Shared{Destination: d, Origins: all, Passes: all}
 	return f
@@ -111,8 +111,7 @@ func newExportFlood(g *Graph, d Destination) *flood {
 
 // spread follows the route of a node to all nodes that receive it.
 func (f *flood) spread(ctx context.Context, own *route) error {
-	f.start(own.at, make([]bool, len(f.graph.Vertices)))
-	f.missing = len(f.graph.Vertices) + 1
+	f.start(own.at, len(f.graph.Vertices)+1)
 	f.advertise(own)
 	return f.drain(ctx)
 }

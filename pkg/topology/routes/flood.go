@@ -20,6 +20,7 @@ const (
 // attrs.c).
 type route struct {
 	at      int32
+	to      set // the destinations to which it is the route
 	learned learned
 	client  bool   // learned over iBGP from a client
 	asn     uint32 // the node's own AS number on the session over which it learned the route
@@ -54,32 +55,46 @@ const nobody = External
 // routes that other nodes learn only over a dropped path. It never has additional ones.
 const maxRoutes = 16
 
-// flood follows the route of one node of the vertex source to one destination. The other
-// nodes of that vertex are receivers like all others.
+// flood follows the route of one node of the vertex source to the destinations of a batch. The other
+// nodes of that vertex are receivers like all others. The floods of Compute alone have several
+// destinations.
 type flood struct {
-	graph       *Graph
-	reading     Reading
-	destination Destination
-	observed    observed
-	parts       []int   // of each vertex, the number of its component
-	relays      []bool  // of each vertex
-	several     []bool  // of each vertex, whether its nodes have several AS numbers
-	shared      *Shared // nil for routes that all nodes originate and pass on
+	*batch
+
+	graph    *Graph
+	reading  Reading
+	observed observed
+	parts    []int   // of each vertex, the number of its component
+	relays   []bool  // of each vertex
+	several  []bool  // of each vertex, whether its nodes have several AS numbers
+	shared   *Shared // nil for routes that all nodes originate and pass on
 
 	source   int32
-	got      []bool    // of each vertex, whether its nodes have the route
-	missing  int       // number of vertices of the source's component without the route
-	routes   [][]route // of each vertex; keep does not add a route that an earlier one covers
-	queue    []route   // routes to advertise, from next on
+	got      []set     // of each vertex, the destinations to which its nodes have the route
+	missing  []int     // of each destination, the number of vertices of the source's component without the route
+	wanted   set       // the destinations for which missing is not 0
+	routes   [][]route // of each vertex; keep does not add a route that earlier ones cover
+	queue    []kept    // routes to advertise, from next on
 	next     int
 	external []route // the routes that the external peers pass on
 	trace    *trace  // nil in Compute
+	sent     []route // the result of the last call of send
 }
 
-func newFlood(g *Graph, reading Reading, d Destination) *flood {
-	f := &flood{
-		graph: g, reading: reading, destination: d, observed: d.observes(),
-		parts: g.components(reading), routes: make([][]route, len(g.Vertices)), relays: make([]bool, len(g.Vertices)), several: make([]bool, len(g.Vertices)),
+// kept is a route in flood.routes: that of an index at a vertex.
+type kept struct{ at, index int32 }
+
+func newFlood(g *Graph, reading Reading, b *batch) *flood {
+	return (&flood{routes: make([][]route, len(g.Vertices))}).over(g, reading, b)
+}
+
+// over returns f, without its results, for another reading or batch. It reuses the memory of lists, which
+// are long in all floods over a graph if they are in one.
+func (f *flood) over(g *Graph, reading Reading, b *batch) *flood {
+	*f = flood{
+		batch: b, graph: g, reading: reading, observed: b.observed, got: make([]set, len(g.Vertices)), missing: make([]int, len(b.numbers)),
+		parts: g.components(reading), relays: make([]bool, len(g.Vertices)), several: make([]bool, len(g.Vertices)),
+		routes: f.routes, queue: f.queue, external: f.external, sent: f.sent,
 	}
 	for i := range f.relays {
 		f.relays[i], f.several[i] = g.Vertices[i].relays(reading), g.Vertices[i].severalNumbers(reading)
@@ -90,41 +105,69 @@ func newFlood(g *Graph, reading Reading, d Destination) *flood {
 // run sets got for each vertex whose nodes receive the route of a node of the vertex
 // source. It sets got for source itself if the other nodes of source receive the
 // route. run checks the context before it advertises a path, which is O(vertices).
-func (f *flood) run(ctx context.Context, source int32, got []bool) error {
-	f.start(source, got)
-	f.missing = 0
+func (f *flood) run(ctx context.Context, source int32) error {
+	missing := 0
 	for _, part := range f.parts {
 		if part == f.parts[source] {
-			f.missing++
+			missing++
 		}
 	}
 	if f.graph.Vertices[source].Nodes == 1 {
-		f.missing--
+		missing--
 	}
+	f.start(source, missing)
 	f.advertise(f.own(source))
 	return f.drain(ctx)
 }
 
-// start forgets the routes of another source.
-func (f *flood) start(source int32, got []bool) {
-	f.source, f.got, f.external = source, got, f.external[:0]
+// start forgets the routes of another source. missing is the number of vertices that can receive the
+// route.
+func (f *flood) start(source int32, missing int) {
+	f.source, f.external = source, f.external[:0]
 	f.queue, f.next = f.queue[:0], 0
+	clear(f.got)
 	for i := range f.routes {
 		f.routes[i] = f.routes[i][:0]
 	}
+	for i := range f.missing {
+		f.missing[i] = missing
+	}
+	f.wanted = f.all
+	if missing == 0 && f.trace == nil {
+		f.wanted = 0
+	}
 }
 
-// drain advertises all routes that are to be advertised, until no vertex is missing.
+// drain advertises all routes that are to be advertised, for each destination until no vertex is missing.
 func (f *flood) drain(ctx context.Context) error {
-	for f.next < len(f.queue) && (f.missing > 0 || f.trace != nil) {
+	for f.next < len(f.queue) && f.wanted != 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := f.queue[f.next]
+		k := f.queue[f.next]
 		f.next++
-		f.advertise(&r)
+		r := f.routes[k.at][k.index]
+		if r.to &= f.wanted; r.to != 0 {
+			f.advertise(&r)
+		}
 	}
 	return ctx.Err()
+}
+
+// have records that the nodes of a vertex have the route to some destinations. A trace also wants the
+// routes that come later.
+func (f *flood) have(v int32, to set) {
+	fresh := to &^ f.got[v]
+	f.got[v] |= fresh
+	if f.trace != nil {
+		return
+	}
+	fresh.each(func(k int) {
+		f.missing[k]--
+		if f.missing[k] == 0 {
+			f.wanted &^= 1 << k
+		}
+	})
 }
 
 // others returns the number of nodes of a vertex without the one that originates the route.
@@ -171,14 +214,6 @@ func (f *flood) findBarred(r *route) {
 	}
 }
 
-// policy returns a policy for the destination by its number.
-func (f *flood) policy(number int) *Policy {
-	if number < len(f.destination.Policies) {
-		return &f.destination.Policies[number]
-	}
-	return &Policy{}
-}
-
 // advertise sends a route over every session that carries it.
 func (f *flood) advertise(r *route) {
 	if f.trace.ends(f, r) {
@@ -196,19 +231,25 @@ func (f *flood) advertise(r *route) {
 		if f.receivers(r, s.To) < 1 || !r.exported(s.Internal, s.Client, s.ASN, v.Cluster) {
 			continue
 		}
-		if !s.Internal && f.sentBefore(r, s) {
+		next := *r
+		if !s.Internal {
+			next.to &^= f.sentBefore(r, s)
+		}
+		if f.only(s.To) {
+			next.to &^= f.got[s.To]
+		}
+		if next.to == 0 {
 			continue
 		}
-		next := *r
 		next.at, next.learned, next.client, next.asn = s.To, byIBGP, s.PeerClient, s.PeerASN
 		if s.Internal && r.learned == byIBGP && r.asn == s.ASN {
 			next.clusters = reflected
 		}
-		if !f.send(&next, r, s.Internal, s.ASN, s.Policy, f.passes(r)) {
-			continue
+		sent := f.send(&next, r, s.Internal, s.ASN, s.Policy, f.passes(r))
+		for k := range sent {
+			f.trace.passes(&sent[k], r, s.Internal, s.ASN, s.NextHop)
+			f.receive(&sent[k], s)
 		}
-		f.trace.passes(&next, r, s.Internal, s.ASN, s.NextHop)
-		f.receive(&next, s)
 	}
 	f.hand(r, v)
 	f.trace.tap(f, r)
@@ -222,61 +263,120 @@ func (f *flood) hand(r *route, v *Vertex) {
 		}
 		next := *r
 		next.at = External
-		if !f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r)) {
-			continue
+		sent := f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r))
+		for k := range sent {
+			one := &sent[k]
+			f.trace.passes(one, r, x.Internal, x.ASN, NextHopDefault)
+			f.trace.transfers(one, x.Internal)
+			one.external, one.clusters = true, nil
+			if f.reading != WithASPaths {
+				one.path, one.order = nil, nil
+			}
+			for i := range f.external {
+				if has := &f.external[i]; has.to&one.to != 0 && f.sameAttributes(has, one) && subset(has.path, one.path) {
+					one.to &^= has.to
+				}
+			}
+			if one.to &^= f.full(f.external, one.to); one.to != 0 {
+				f.external = append(f.external, *one)
+				f.transfer(one)
+			}
 		}
-		f.trace.passes(&next, r, x.Internal, x.ASN, NextHopDefault)
-		f.trace.transfers(&next, x.Internal)
-		next.external, next.clusters = true, nil
-		if f.reading != WithASPaths {
-			next.path, next.order = nil, nil
-		}
-		if slices.ContainsFunc(f.external, func(has route) bool { return f.sameAttributes(&has, &next) && subset(has.path, next.path) }) || f.trace.full(len(f.external)) {
-			continue
-		}
-		f.external = append(f.external, next)
-		f.transfer(&next)
 	}
 }
 
-// send changes next, a copy of r, to r as a node sends it over a session, and reports
-// whether the node does. asn is the node's AS number on the session, policy the number of
+// full returns those of some destinations to which a list has as many routes as are followed.
+func (f *flood) full(list []route, to set) set {
+	var out set
+	if len(list) < maxRoutes {
+		return out
+	}
+	to.each(func(k int) {
+		paths := 0
+		for i := range list {
+			if list[i].to&(1<<k) != 0 {
+				paths++
+			}
+		}
+		if f.trace.full(paths) {
+			out |= 1 << k
+		}
+	})
+	return out
+}
+
+// send returns r as a node sends it over a session: a route for each way in which the policy changes
+// it, and none to destinations to which the node does not send it. next is r with the fields that depend on
+// the receiver; send changes it. asn is the node's AS number on the session, policy the number of
 // its policy. passes reports whether the node exports a route that no term accepts, unless
-// Destination.Disabled.
-func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, passes bool) bool {
+// Destination.Disabled. The result is valid until the next call.
+func (f *flood) send(next, r *route, internal bool, asn uint32, policy int, passes bool) []route {
+	f.sent = f.sent[:0]
 	if f.observed.communities && r.learned != locally && r.confined(internal) {
 		f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByCommunity})
-		return false
+		return f.sent
 	}
 	next.sender, next.direct = r.at, r.learned == locally && r.at == f.source
 	if !internal {
 		next.learned, next.clusters = byEBGP, nil
 		next.prepend(asn, f.observed.kept)
 	}
-	passes = passes && !f.destination.Disabled
-	if !f.observed.any && !passes {
-		return false
-	}
-	if f.observed.any {
-		result, term := f.policy(policy).Export.apply(next, r.learned != locally, internal, f.observed)
-		switch result {
-		case rejected:
-			f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByPolicy, Policy: policy, Term: term})
-			return false
-		case passed:
-			if !passes {
-				return false
-			}
-			if adds := f.graph.Vertices[r.at].Adds; adds < len(f.destination.Communities) {
-				next.add(f.destination.Communities[adds])
-			}
-		case accepted:
-		}
+	passes = passes && !f.first.Disabled
+	switch {
+	case f.observed.any:
+		f.export(next, r, internal, policy, passes)
+	case passes:
+		f.sent = append(f.sent, *next)
 	}
 	if !internal {
-		next.preference = externalPreference
+		for i := range f.sent {
+			f.sent[i].preference = externalPreference
+		}
 	}
-	return true
+	return f.sent
+}
+
+// export appends to sent what the export policy makes of next; see send.
+func (f *flood) export(next, r *route, internal bool, policy int, passes bool) {
+	choices := chosen(f.exports, policy, noTerms)
+	for i := range choices {
+		c := &choices[i]
+		if next.to&c.to == 0 {
+			continue
+		}
+		last := len(f.sent)
+		f.sent = append(f.sent, *next)
+		f.sent[last].to &= c.to
+		result, term := c.value.apply(&f.sent[last], r.learned != locally, internal, f.observed)
+		switch {
+		case result == rejected:
+			f.sent = f.sent[:last]
+			f.trace.drop(Drop{At: r.at, Peer: next.at, Reason: ByPolicy, Policy: policy, Term: term})
+		case result == passed && passes:
+			f.addCommunities(f.graph.Vertices[r.at].Adds)
+		case result == passed:
+			f.sent = f.sent[:last]
+		}
+	}
+}
+
+// addCommunities adds the communities that a node adds, which may differ between destinations, to the last
+// route in sent. adds is the Vertex.Adds of the node.
+func (f *flood) addCommunities(adds int) {
+	choices := chosen(f.communities, adds, noCommunities)
+	if len(choices) == 1 && len(choices[0].value) == 0 {
+		return
+	}
+	last := len(f.sent) - 1
+	r := f.sent[last]
+	f.sent = f.sent[:last]
+	for i := range choices {
+		one := r
+		if one.to &= choices[i].to; one.to != 0 {
+			one.add(choices[i].value)
+			f.sent = append(f.sent, one)
+		}
+	}
 }
 
 // confined reports whether a well-known community keeps a node from passing a learned
@@ -286,33 +386,39 @@ func (r *route) confined(internal bool) bool {
 		!internal && (slices.Contains(r.communities, NoExport) || slices.Contains(r.communities, NoExportSubconfed))
 }
 
-// sentBefore reports whether the nodes at the other end of an eBGP session already have
+// sentBefore returns the destinations to which the nodes at the other end of an eBGP session already have
 // routes that cover r after it is sent over the session. advertise calls it before it
 // allocates the path, because most routes in a mesh of AS numbers are covered.
-func (f *flood) sentBefore(r *route, s *Session) bool {
+func (f *flood) sentBefore(r *route, s *Session) set {
 	if f.observed.any && (s.Policy > 0 || s.PeerPolicy > 0 || f.observed.path > 0 || f.observed.communities) {
-		return false
+		return 0
 	}
-	return f.covered(s.To, nobody, func(has *route) bool {
+	return f.covered(s.To, nobody, r.to, func(has *route) bool {
 		return has.learned == byEBGP && len(has.clusters) == 0 && subset(has.path, r.path) && (!f.observed.preference || has.preference == externalPreference)
 	})
 }
 
-// covered reports whether those routes of a vertex that satisfy covers reach all vertices but barred:
-// one that bars no other vertex, or two that bar different ones.
-func (f *flood) covered(v, barred int32, covers func(has *route) bool) bool {
-	other := nobody
-	for i := range f.routes[v] {
-		has := &f.routes[v][i]
-		if !covers(has) {
+// covered returns those of some destinations to which the routes of a vertex that satisfy covers reach all
+// vertices but barred: one that bars no other vertex, or two that bar different ones.
+func (f *flood) covered(v, barred int32, to set, covers func(has *route) bool) set {
+	var out set
+	list := f.routes[v]
+	for i := range list {
+		has := &list[i]
+		if has.to&to&^out == 0 || !covers(has) {
 			continue
 		}
-		if has.barred == nobody || has.barred == barred || other != nobody && other != has.barred {
-			return true
+		if has.barred == nobody || has.barred == barred {
+			out |= has.to
+			continue
 		}
-		other = has.barred
+		for k := range list[:i] {
+			if other := &list[k]; other.barred != has.barred && other.to&has.to != 0 && covers(other) {
+				out |= other.to & has.to
+			}
+		}
 	}
-	return false
+	return out & to
 }
 
 // exported reports whether a node with the given cluster ID sends the route over a
@@ -338,24 +444,42 @@ func (f *flood) receive(r *route, s *Session) {
 		f.trace.dropImport(r, Drop{Reason: ByASPath, ASN: s.PeerASN, Allowed: s.PeerAllowed})
 		return
 	}
-	if f.trace.wasEverywhere(f, r, s.PeerAllowed) || !f.imports(r, s.PeerPolicy, s.Internal) {
+	if f.trace.wasEverywhere(f, r, s.PeerAllowed) {
 		return
 	}
-	f.trace.receive(r, ExternalSession{}, s.Internal)
-	f.keep(r)
+	f.accept(r, s.PeerPolicy, ExternalSession{}, s.Internal)
 }
 
-// imports applies the import policy of the nodes that receive a route, and reports whether they
-// accept it.
-func (f *flood) imports(r *route, policy int, internal bool) bool {
+// accept keeps a route as the import policy of the nodes that receive it changes it, for the destinations for
+// which the policy does not reject it. exit is the session if it is with external peers. accept changes r.
+func (f *flood) accept(r *route, policy int, exit ExternalSession, internal bool) {
 	if !f.observed.any {
-		return true
+		f.trace.receive(r, exit, internal)
+		f.keep(r)
+		return
 	}
-	result, term := f.policy(policy).Import.apply(r, true, internal, f.observed)
-	if result == rejected {
-		f.trace.dropImport(r, Drop{Reason: ByPolicy, Policy: policy, Term: term})
+	choices := chosen(f.imports, policy, noTerms)
+	for i := range choices {
+		c, one := &choices[i], r
+		switch r.to & c.to {
+		case 0:
+			continue
+		case r.to: // No other choice has a destination of r.
+		default:
+			part := *r
+			part.to &= c.to
+			one = &part
+		}
+		if result, term := c.value.apply(one, true, internal, f.observed); result == rejected {
+			f.trace.dropImport(one, Drop{Reason: ByPolicy, Policy: policy, Term: term})
+		} else {
+			f.trace.receive(one, exit, internal)
+			f.keep(one)
+		}
+		if one == r {
+			return
+		}
 	}
-	return result != rejected
 }
 
 // loops returns how often an AS number is in a path. A node that has an AS number of its
@@ -380,7 +504,7 @@ func (f *flood) transfer(sent *route) {
 			continue
 		}
 		for _, x := range f.graph.Vertices[i].externalIn(f.reading) {
-			if f.destination.Tunnelled && f.reading == WithASPaths && !x.Internal {
+			if f.first.Tunnelled && f.reading == WithASPaths && !x.Internal {
 				continue
 			}
 			r := *sent
@@ -395,36 +519,34 @@ func (f *flood) transfer(sent *route) {
 				f.trace.dropImport(&r, Drop{Reason: ByASPath, ASN: x.ASN, Allowed: x.Allowed})
 				continue
 			}
-			if f.trace.wasEverywhere(f, &r, x.Allowed) || !f.imports(&r, x.Policy, x.Internal) {
+			if f.trace.wasEverywhere(f, &r, x.Allowed) {
 				continue
 			}
-			f.trace.receive(&r, x, x.Internal)
-			f.keep(&r)
+			f.accept(&r, x.Policy, x, x.Internal)
 		}
 	}
 }
 
-// keep adds a route to its vertex, unless routes of the vertex cover it.
+// keep adds a route to its vertex, for destinations to which no routes of the vertex cover it. It changes r.
 func (f *flood) keep(r *route) {
-	if !f.got[r.at] {
-		f.got[r.at] = true
-		f.missing--
-	}
-	if !f.relays[r.at] && f.shared == nil && f.trace == nil {
-		return // Nobody asks for its routes.
-	}
-	f.findBarred(r)
-	if f.covered(r.at, r.barred, func(has *route) bool { return has.covers(r) && f.sameAttributes(has, r) }) {
+	f.have(r.at, r.to)
+	if f.only(r.at) {
 		return
 	}
-	if f.trace.full(len(f.routes[r.at])) {
+	f.findBarred(r)
+	r.to &^= f.covered(r.at, r.barred, r.to, func(has *route) bool { return has.covers(r) && f.sameAttributes(has, r) })
+	if r.to &^= f.full(f.routes[r.at], r.to); r.to == 0 {
 		return
 	}
 	f.routes[r.at] = append(f.routes[r.at], *r)
 	if f.relays[r.at] || f.trace.taps(r.at) {
-		f.queue = append(f.queue, *r)
+		f.queue = append(f.queue, kept{r.at, int32(len(f.routes[r.at]) - 1)})
 	}
 }
+
+// only reports whether it only matters whether the nodes of a vertex have a route: nobody asks for their
+// routes.
+func (f *flood) only(v int32) bool { return !f.relays[v] && f.shared == nil && f.trace == nil }
 
 // sameAttributes reports whether policies treat two routes alike that are learned alike.
 func (f *flood) sameAttributes(a, b *route) bool {

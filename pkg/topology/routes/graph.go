@@ -133,6 +133,19 @@ func (g *Graph) sameReadings(a, b Reading) bool {
 	return true
 }
 
+// manyNodes is a number of nodes of a vertex from which it makes no difference to a flood how many there are: of
+// the receivers of a route, at most three are left out. See flood.receivers.
+const manyNodes = 4
+
+// likeIn reports whether routes to the same destinations are the same in another graph: the numbers of nodes
+// differ only where that makes no difference, and zones may differ. O(sessions).
+func (g *Graph) likeIn(other *Graph) bool {
+	return g == other || g.Readings == other.Readings && g.Preference == other.Preference && slices.EqualFunc(g.Vertices, other.Vertices, func(a, b Vertex) bool {
+		return min(a.Nodes, manyNodes) == min(b.Nodes, manyNodes) && a.Cluster == b.Cluster && a.Adds == b.Adds &&
+			slices.Equal(a.Sessions, b.Sessions) && slices.EqualFunc(a.External, b.External, slices.Equal[[]ExternalSession])
+	})
+}
+
 // relays reports whether the nodes of a vertex may advertise routes that they
 // learned over iBGP.
 func (v *Vertex) relays(reading Reading) bool {

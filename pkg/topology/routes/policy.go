@@ -26,7 +26,10 @@ type Destination struct {
 
 // equal reports whether policies treat the routes to two destinations alike.
 func (d *Destination) equal(e *Destination) bool {
-	return d.Disabled == e.Disabled && d.Tunnelled == e.Tunnelled && slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool { return a.Import.equal(b.Import) && a.Export.equal(b.Export) }) &&
+	samePolicies := len(d.Policies) == len(e.Policies) && len(d.Policies) > 0 && &d.Policies[0] == &e.Policies[0] || slices.EqualFunc(d.Policies, e.Policies, func(a, b Policy) bool {
+		return a.Import.equal(b.Import) && a.Export.equal(b.Export)
+	})
+	return samePolicies && d.Disabled == e.Disabled && d.Tunnelled == e.Tunnelled &&
 		slices.EqualFunc(d.Communities, e.Communities, slices.Equal[[]Community]) && (d.Kernel == nil) == (e.Kernel == nil) && slices.EqualFunc(d.Kernel, e.Kernel, Terms.equal)
 }
 
@@ -176,26 +179,34 @@ type TermID struct{ Alternative, Index int }
 
 // first returns the index of the first term that matches a route, -1 for none.
 func first(terms []Term, r *route, learned, internal bool) int {
-	return slices.IndexFunc(terms, func(t Term) bool {
-		certain := !t.Uncertain
-		switch {
-		case t.Learned && !learned, t.EBGP && internal, t.IBGP && !internal, t.Preference != nil && *t.Preference != r.preference:
+	for i := range terms {
+		if terms[i].matches(r, learned, internal) {
+			return i
+		}
+	}
+	return -1
+}
+
+// matches reports whether a term matches a route.
+func (t *Term) matches(r *route, learned, internal bool) bool {
+	certain := !t.Uncertain
+	switch {
+	case t.Learned && !learned, t.EBGP && internal, t.IBGP && !internal, t.Preference != nil && *t.Preference != r.preference:
+		return false
+	}
+	if t.Community != nil && !slices.Contains(r.communities, *t.Community) {
+		if !r.external {
 			return false
 		}
-		if t.Community != nil && !slices.Contains(r.communities, *t.Community) {
-			if !r.external {
-				return false
-			}
-			certain = false
+		certain = false
+	}
+	if len(t.Path) > 0 && (len(r.order) < len(t.Path) || !slices.Equal(r.order[:len(t.Path)], t.Path)) {
+		if !r.external {
+			return false
 		}
-		if len(t.Path) > 0 && (len(r.order) < len(t.Path) || !slices.Equal(r.order[:len(t.Path)], t.Path)) {
-			if !r.external {
-				return false
-			}
-			certain = false
-		}
-		return certain || !t.Accept
-	})
+		certain = false
+	}
+	return certain || !t.Accept
 }
 
 // change changes the attributes of a route as an accepting term says. kept is how many AS
@@ -240,5 +251,9 @@ func (r *route) prepend(asn uint32, kept int) {
 		r.order = order[:min(len(order), kept)]
 	}
 	i, _ := slices.BinarySearch(r.path, asn)
-	r.path = slices.Insert(slices.Clone(r.path), i, asn)
+	path := make([]uint32, len(r.path)+1)
+	copy(path, r.path[:i])
+	path[i] = asn
+	copy(path[i+1:], r.path[i:])
+	r.path = path
 }

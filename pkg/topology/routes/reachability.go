@@ -7,15 +7,24 @@ import (
 
 // Compute follows the routes of every vertex of g. The caller must not change g
 // afterwards. Compute returns a result for each Reading. Readings in which the same external
-// peers pass routes on share one. Compute returns an error only if ctx is done. O(destinations
-// x vertices x sessions) for each distinct reading of the usual networks, in which a route is
-// reflected once or twice.
+// peers pass routes on share one. Compute returns an error only if ctx is done. It follows the routes to
+// destinations at once as far as policies treat them alike: O(destinations x vertices squared + vertices x sessions)
+// for each distinct reading of the usual networks, in which a route is reflected once or twice, and at worst
+// O(destinations x vertices x sessions).
 func Compute(ctx context.Context, g *Graph) ([]*Reachability, error) { return Recompute(ctx, g, nil) }
 
-// Recompute is Compute that reuses before, the results for a graph with the same Vertices, Readings
-// and Preference: it follows no routes to a destination that before has too.
+// Recompute is Compute that reuses before, the results for another graph. If it has the same sessions between as
+// many vertices, which may have other numbers of nodes, Recompute follows no routes to a destination that
+// before has too.
 func Recompute(ctx context.Context, g *Graph, before []*Reachability) ([]*Reachability, error) {
 	out := make([]*Reachability, g.Readings)
+	list := g.destinations()
+	var known *Reachability // Those before have the same destinations in all readings.
+	if len(before) > 0 && g.likeIn(before[0].graph) {
+		known = before[0]
+	}
+	f := &flood{routes: make([][]route, len(g.Vertices))}
+	batches := newBatches(list, func(i int) bool { return known.to(&list[i]) == nil })
 	for reading := range Reading(g.Readings) {
 		for earlier := range reading {
 			if out[reading] == nil && g.sameReadings(earlier, reading) {
@@ -26,32 +35,36 @@ func Recompute(ctx context.Context, g *Graph, before []*Reachability) ([]*Reacha
 			continue
 		}
 		var old *Reachability
-		if before != nil {
+		if known != nil {
 			old = before[reading]
 		}
 		var err error
-		if out[reading], err = compute(ctx, g, reading, old); err != nil {
+		if out[reading], err = compute(ctx, g, reading, old, batches, f); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// compute returns the result for a reading. before may be nil.
-func compute(ctx context.Context, g *Graph, reading Reading, before *Reachability) (*Reachability, error) {
+// compute returns the result for a reading. before may be nil. batches are the destinations that it does
+// not have. The memory of f is reused.
+func compute(ctx context.Context, g *Graph, reading Reading, before *Reachability, batches []*batch, f *flood) (*Reachability, error) {
 	r := &Reachability{graph: g, reading: reading}
 	if len(g.Vertices) == 0 {
 		return r, nil
 	}
-	for _, d := range g.destinations() {
-		has := before.to(&d)
-		if has == nil {
-			var err error
-			if has, err = follow(ctx, g, reading, d); err != nil {
-				return nil, err
-			}
+	list := g.destinations()
+	parts := make([][]bool, len(list))
+	for _, b := range batches {
+		if err := f.over(g, reading, b).follow(ctx, parts); err != nil {
+			return nil, err
 		}
-		r.add(has)
+	}
+	for i := range list {
+		if parts[i] == nil {
+			parts[i] = before.to(&list[i])
+		}
+		r.add(parts[i])
 	}
 	if err := r.findDependencies(ctx); err != nil {
 		return nil, err
@@ -59,17 +72,21 @@ func compute(ctx context.Context, g *Graph, reading Reading, before *Reachabilit
 	return r, nil
 }
 
-// follow returns the part of Reachability.has for one destination.
-func follow(ctx context.Context, g *Graph, reading Reading, d Destination) ([]bool, error) {
-	n := len(g.Vertices)
-	has := make([]bool, n*n)
-	f := newFlood(g, reading, d)
+// follow sets the elements of Reachability.parts for the destinations of the flood.
+func (f *flood) follow(ctx context.Context, parts [][]bool) error {
+	n := len(f.graph.Vertices)
+	for _, number := range f.numbers {
+		parts[number] = make([]bool, n*n)
+	}
 	for v := range n {
-		if err := f.run(ctx, int32(v), has[v*n:(v+1)*n]); err != nil {
-			return nil, err
+		if err := f.run(ctx, int32(v)); err != nil {
+			return err
+		}
+		for w, to := range f.got {
+			to.each(func(k int) { parts[f.numbers[k]][v*n+w] = true })
 		}
 	}
-	return has, nil
+	return nil
 }
 
 // Reachability is which nodes have the routes of which other nodes, under one reading

@@ -197,8 +197,8 @@ func TestNetworksInLayersStayBounded(t *testing.T) {
 		n.links = append(n.links, link{a: a, b: "last"})
 	}
 	g := n.graph()
-	f := newFlood(g, WithoutTransit, Destination{})
-	if err := f.run(t.Context(), 0, make([]bool, len(g.Vertices))); err != nil {
+	f := newFlood(g, WithoutTransit, batchOf(&Destination{}))
+	if err := f.run(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	most := 0

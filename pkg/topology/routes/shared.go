@@ -29,8 +29,9 @@ func (s Sent) Of(kind int) bool { return kind == 0 && s.Own || kind == 1 && s.Le
 // returns an error only if ctx is done. O(sessions), times the paths of vertices that pass routes
 // on, at most maxRoutes each.
 func Advertise(ctx context.Context, g *Graph, s *Shared) ([][]Sent, error) {
-	f := newFlood(g, WithoutTransit, s.Destination)
-	f.shared, f.source, f.got, f.missing = s, noSource, make([]bool, len(g.Vertices)), len(g.Vertices)+1
+	f := newFlood(g, WithoutTransit, batchOf(&s.Destination))
+	f.shared = s
+	f.start(noSource, len(g.Vertices)+1)
 	for v, is := range s.Origins {
 		if is && s.Passes != nil {
 			f.advertise(f.own(int32(v)))
@@ -58,14 +59,14 @@ const noSource = -1
 
 // own returns the route that the nodes of a vertex originate.
 func (f *flood) own(v int32) *route {
-	return &route{at: v, learned: locally, sender: nobody, barred: nobody, preference: f.graph.Preference}
+	return &route{at: v, to: f.all, learned: locally, sender: nobody, barred: nobody, preference: f.graph.Preference}
 }
 
 // sends reports whether a node sends a route over a session with an external peer. passes reports
 // whether it exports routes that no term accepts.
 func (f *flood) sends(r *route, x *ExternalSession, passes bool) bool {
 	next := *r
-	return f.send(&next, r, x.Internal, x.ASN, x.Policy, passes)
+	return len(f.send(&next, r, x.Internal, x.ASN, x.Policy, passes)) > 0
 }
 
 // passes reports whether some nodes of its vertex export a route that no term accepts.

@@ -152,19 +152,19 @@ type trace struct {
 // are only in the result for a node. It returns an error only if ctx is done.
 // O(vertices x sessions) if routes are reflected once or twice.
 func Follow(ctx context.Context, g *Graph, reading Reading, d Destination, target Target) (*Trace, error) {
-	return newFlood(g, reading, d).follow(ctx, target)
+	return newFlood(g, reading, batchOf(&d)).traceTo(ctx, target)
 }
 
 // FollowShared is Follow for the routes of s, of which Passes must be set. If some nodes of a vertex
 // originate a route, all must.
 func FollowShared(ctx context.Context, g *Graph, reading Reading, s *Shared, target Target) (*Trace, error) {
-	f := newFlood(g, reading, s.Destination)
+	f := newFlood(g, reading, batchOf(&s.Destination))
 	f.shared = s
-	return f.follow(ctx, target)
+	return f.traceTo(ctx, target)
 }
 
-// follow follows the routes of each vertex that originates one.
-func (f *flood) follow(ctx context.Context, target Target) (*Trace, error) {
+// traceTo follows the routes of each vertex that originates one.
+func (f *flood) traceTo(ctx context.Context, target Target) (*Trace, error) {
 	t := &trace{target: target, Trace: Trace{Received: []Received{}}}
 	f.trace = t
 	f.observed.any, f.observed.communities, f.observed.kept = true, true, math.MaxInt
@@ -174,7 +174,7 @@ func (f *flood) follow(ctx context.Context, target Target) (*Trace, error) {
 			continue // The target itself, or no origin.
 		}
 		t.source, t.found, t.drops = v, nil, map[Drop]bool{}
-		if err := f.run(ctx, v, make([]bool, len(g.Vertices))); err != nil {
+		if err := f.run(ctx, v); err != nil {
 			return nil, err
 		}
 		if target.Vertex == External && f.shared == nil {
@@ -193,7 +193,7 @@ func (t *trace) finish(f *flood) {
 		if v == External {
 			return len(f.external) > 0
 		}
-		return f.got[v]
+		return f.got[v] != 0
 	}
 	var drops []Drop
 	for d := range t.drops {
@@ -316,9 +316,10 @@ func (t *trace) tap(f *flood, r *route) {
 		}
 		next := *r
 		next.at = External
-		if f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r)) {
-			t.passes(&next, r, x.Internal, x.ASN, x.NextHop)
-			t.record(&next, Received{Tap: i, Internal: x.Internal})
+		sent := f.send(&next, r, x.Internal, x.ASN, x.Policy, f.passes(r))
+		for k := range sent {
+			t.passes(&sent[k], r, x.Internal, x.ASN, x.NextHop)
+			t.record(&sent[k], Received{Tap: i, Internal: x.Internal})
 		}
 	}
 }

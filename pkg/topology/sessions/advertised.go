@@ -62,6 +62,12 @@ func (c *Sessions) advertisements(f calico.Family) []Advertised {
 	return out
 }
 
+// SameAdvertised reports whether two networks have the same prefixAdvertisements in the same order, whose nodes may
+// differ.
+func (n *Network) SameAdvertised(other *Network) bool {
+	return slices.EqualFunc(n.Advertised, other.Advertised, func(a, b Advertised) bool { return a.text == b.text })
+}
+
 // Adds returns the index, in Advertised, of the prefixAdvertisements of class g.
 func (n *Network) Adds(g uint32) int {
 	for i, a := range n.Advertised {

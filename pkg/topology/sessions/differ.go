@@ -57,6 +57,16 @@ func addDifferences(fields map[string]bool, g *nodes.Class, p Prefix, list ...*S
 	}
 }
 
+// sameField is reflect.DeepEqual, which copies the values of all fields, for a field of two half-sessions.
+func sameField(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return reflect.DeepEqual(a.Interface(), b.Interface())
+	default:
+		return a.Equal(b)
+	}
+}
+
 // differences returns the JSON names of the fields in which half-sessions differ,
 // sorted. Sources and Status are not compared.
 func differences(list []HalfSession) []string {
@@ -67,11 +77,12 @@ func differences(list []HalfSession) []string {
 		if name == "sources" || name == "status" {
 			continue
 		}
-		first := reflect.ValueOf(list[0]).Field(i).Interface()
-		if slices.ContainsFunc(list[1:], func(h HalfSession) bool {
-			return !reflect.DeepEqual(first, reflect.ValueOf(h).Field(i).Interface())
-		}) {
-			out = append(out, name)
+		first := reflect.ValueOf(&list[0]).Elem().Field(i)
+		for k := range list[1:] {
+			if !sameField(first, reflect.ValueOf(&list[k+1]).Elem().Field(i)) {
+				out = append(out, name)
+				break
+			}
 		}
 	}
 	slices.Sort(out)

@@ -27,8 +27,15 @@ type filters struct {
 	all, shape string
 
 	mu sync.Mutex
-	// same holds the results of comparisons, at most maxCompared.
-	same map[compared]bool
+	// same holds the results of comparisons, and effects those of Network.FilterRules, at most maxCompared each.
+	same    map[compared]bool
+	effects map[listed][2]bgpfilter.Rules
+}
+
+// listed is a list of BGPFilters by name, separated by commas, in a family.
+type listed struct {
+	family calico.Family
+	names  string
 }
 
 // compared are two lists of BGPFilters by name, separated by commas, in a family.
@@ -37,7 +44,7 @@ type compared struct {
 	a, b   string
 }
 
-// maxCompared bounds the comparisons that are cached.
+// maxCompared bounds the comparisons and the effects that are cached.
 const maxCompared = 1024
 
 // filterFields are the fields of a BGPFilter by family and direction.
@@ -57,7 +64,7 @@ func newFilters(s *state.Snapshot, before *Sessions) *filters {
 	if before != nil && before.filters.known == known && before.filters.old == old && slices.Equal(list, before.snapshot.BGPFilters()) {
 		return before.filters
 	}
-	f := &filters{known: known, old: old, rules: map[string][2][2]bgpfilter.Rules{}, parsed: map[*calico.BGPFilter]*parsed{}, same: map[compared]bool{}}
+	f := &filters{known: known, old: old, rules: map[string][2][2]bgpfilter.Rules{}, parsed: map[*calico.BGPFilter]*parsed{}, same: map[compared]bool{}, effects: map[listed][2]bgpfilter.Rules{}}
 	var all, shape strings.Builder
 	for _, one := range list {
 		var p *parsed
@@ -134,7 +141,18 @@ func (n *Network) Filters(p *calico.BGPPeer) string {
 // FilterRules returns the rules that BGPFilters have together, by direction. names are separated
 // by commas, and unknown BGPFilters have rules without a known meaning.
 func (n *Network) FilterRules(names string) [2]bgpfilter.Rules {
-	return n.filters.effect(n.Family, names)
+	f, list := n.filters, listed{n.Family, names}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rules, ok := f.effects[list]
+	if !ok {
+		rules = f.effect(n.Family, names)
+		if len(f.effects) >= maxCompared {
+			clear(f.effects)
+		}
+		f.effects[list] = rules
+	}
+	return rules
 }
 
 // normalise unsets the settings that have no effect on the bird.cfg of a node of class g. A
