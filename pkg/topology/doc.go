@@ -53,6 +53,8 @@
 //     BGPFilters and prefixAdvertisements treat differently. For each kind, follow one route of
 //     each vertex by RFC 4271 and RFC 4456 in each reading of external peers. Each result is a matrix: entry
 //     (a, b) reports whether the nodes of b have the routes of the nodes of a.
+//     If some mesh sessions come up only on links that are not known, do all of this a second time without these
+//     sessions. (sessions/mesh.go)
 //     (routing.go and policies.go, O(N + L + V squared); routes.Compute, O(kinds of prefixes x V x
 //     sessions) if routes are reflected once or twice)
 //     Follow the routes to each kind of range of addresses of Services to the sessions with external

@@ -11,9 +11,9 @@ import (
 // same nodes without a router, and the same nodes reach them.
 type Link struct {
 	// network is the network of the address, the zero Prefix if it is not known: the address has no mask,
-	// or one of all bits. calico-node writes such a mask if the interface has it, as on Google Cloud, but also for an
-	// IP or IP6 without a mask, whatever the interface has (node/pkg/lifecycle/startup/startup.go,
-	// configureIPsAndSubnets), and it keeps what others write.
+	// or one of all bits. calico-node writes such a mask if the interface has it, as on Google Cloud. It also writes it
+	// for an IP without a mask that no interface has, and for an IP6 without a mask, and keeps addresses that others
+	// write (node/pkg/lifecycle/startup/startup.go, configureIPsAndSubnets).
 	network netip.Prefix
 	// inner is the smallest network of any node that contains the address, the zero Prefix for none.
 	inner netip.Prefix
