@@ -97,6 +97,9 @@ func large() *Topology {
 		{Kind: "externalPeer", Name: "172.16.0.1", NodeSet: set(1, "tor-1")},
 	}
 	s.Routes.IPv4 = topology.Routes{WithTransit: reach(5000), WithoutTransit: withoutTransit, WithASPaths: reach(5000), NotExported: []string{"quiet"}, Filtered: []string{"tor"}}
+	withoutLinks := *withoutTransit
+	withoutLinks.WithoutRoute.Pairs++
+	s.Routes.IPv4.WithoutLinks = &topology.Readings{WithTransit: reach(5000), WithoutTransit: &withoutLinks, WithASPaths: reach(5000)}
 	s.Convergence.Start = topology.Delay{Seconds: 240, Reason: "a peer that never comes up holds routes back for the whole graceful-restart wait of 240 s"}
 	s.Convergence.Waiting = set(8, "node-10", "node-11", "node-12")
 	var broken []topology.BrokenSession

@@ -68,6 +68,17 @@ func (t *Topology) reach(r *topology.Routes) *topology.Reach {
 	return r.WithoutTransit
 }
 
+// withoutLinks is reach if what is not known does not give nodes a common link.
+func (t *Topology) withoutLinks(r *topology.Routes) *topology.Reach {
+	switch {
+	case r.WithoutLinks == nil:
+		return t.reach(r)
+	case t.WithTransit:
+		return r.WithoutLinks.WithTransit
+	}
+	return r.WithoutLinks.WithoutTransit
+}
+
 // picture returns the picture of t, or that of the change if there is one.
 func (t *Topology) picture() *picture.Picture {
 	if t.Change != nil {

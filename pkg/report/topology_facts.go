@@ -99,6 +99,15 @@ func assumption(t *Topology, f calico.Family) string {
 	}
 }
 
+// withoutRoute counts pairs of nodes without a route under a condition, "" for none.
+func withoutRoute(set *topology.PairSet, condition string) string {
+	pairs := make([]string, len(set.Sample))
+	for i, pair := range set.Sample {
+		pairs[i] = pair[0] + " and " + pair[1]
+	}
+	return Count(set.Pairs, "pair") + " of nodes without a route" + condition + ": " + names(pairs, set.Pairs)
+}
+
 // routeFindings returns the faults in the routes of a family, or one line if there are none.
 // It is empty if the family is not in use.
 func routeFindings(t *Topology, f calico.Family) []string {
@@ -115,15 +124,14 @@ func routeFindings(t *Topology, f calico.Family) []string {
 		out = append(out, fmt.Sprintf("%s partitions without routes between them, the largest with %s of %s",
 			number(r.Partitions), number(r.LargestPartition), Count(r.Nodes, "node")))
 	}
-	if n := r.WithoutRoute.Pairs; n > 0 {
-		pairs := make([]string, len(r.WithoutRoute.Sample))
-		for i, pair := range r.WithoutRoute.Sample {
-			pairs[i] = pair[0] + " and " + pair[1]
-		}
-		out = append(out, Count(n, "pair")+" of nodes without a route: "+names(pairs, n))
+	if r.WithoutRoute.Pairs > 0 {
+		out = append(out, withoutRoute(&r.WithoutRoute, ""))
 	}
 	if len(out) == 0 {
 		out = append(out, either(r.Nodes, "the only node needs no routes", fmt.Sprintf("each of %s has routes to the pods of all others", Count(r.Nodes, "node"))))
+	}
+	if w := t.withoutLinks(routes); w.WithoutRoute.Pairs > r.WithoutRoute.Pairs {
+		out = append(out, withoutRoute(&w.WithoutRoute, " if mesh sessions between AS numbers need a common link, and nodes with /32 or /128 addresses are on none"))
 	}
 	for i, s := range r.SinglePoints {
 		if i == shown {

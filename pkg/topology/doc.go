@@ -55,6 +55,8 @@
 //     (a, b) reports whether the nodes of b have the routes of the nodes of a.
 //     (routing.go and policies.go, O(N + L + V squared); routes.Compute, O(V x sessions) for kinds that are treated
 //     alike, and O(kinds of prefixes x V x sessions) at worst, if routes are reflected once or twice)
+//     If some mesh sessions come up only on links that are not known, do all of this a second time without these
+//     sessions. (sessions/mesh.go)
 //     Follow the routes to each kind of range of addresses of Services to the sessions with external
 //     peers. (services.go, O(half-sessions with external peers); routes.Advertise, O(kinds of
 //     ranges x sessions)) Find the nodes whose address, as a next hop, others resolve through a

@@ -187,7 +187,7 @@ func TestGained(t *testing.T) {
 
 // TestGainAgreesWithTheNaiveModel compares what sets of routes gained by a random change.
 func TestGainAgreesWithTheNaiveModel(t *testing.T) {
-	members, joined := 0, 0
+	members, joined, withoutLinks := 0, 0, 0
 	forRandomStates(t, 9, seeds/2, func(r *rand.Rand, objects []calico.Object) string {
 		old := state.New(objects...)
 		now := old.Apply(newGenerator(t, r).change())
@@ -201,16 +201,15 @@ func TestGainAgreesWithTheNaiveModel(t *testing.T) {
 			return err.Error()
 		}
 		a, b := newNaive(old), newNaive(now)
-		for _, f := range calico.Families {
-			routes := after.Summary().Routes.In(f)
+		gained := func(f calico.Family, got *Readings, a, b *naive) string {
 			for _, c := range []struct {
 				reach    *Reach
 				was, now naiveReading
 			}{
-				{routes.WithoutTransit, a.reading(false), b.reading(false)},
-				{routes.WithTransit, a.reading(true), b.reading(true)},
-				{routes.WithASPaths, a.withASPaths(), b.withASPaths()},
-				{routes.KnownTransit[0].Reach, a.known(list.Entries()), b.known(list.Entries())},
+				{got.WithoutTransit, a.reading(false), b.reading(false)},
+				{got.WithTransit, a.reading(true), b.reading(true)},
+				{got.WithASPaths, a.withASPaths(), b.withASPaths()},
+				{got.KnownTransit[0].Reach, a.known(list.Entries()), b.known(list.Entries())},
 			} {
 				isolated, pairs := naiveGains(a, b, f, c.was, c.now)
 				for set, want := range map[string][2]int{c.reach.Isolated.Members: isolated, c.reach.WithoutRoute.Members: pairs} {
@@ -221,6 +220,19 @@ func TestGainAgreesWithTheNaiveModel(t *testing.T) {
 					members, joined = members+gain.Members, joined+gain.Joined
 				}
 			}
+			return ""
+		}
+		for _, f := range calico.Families {
+			routes := after.Summary().Routes.In(f)
+			if fault := gained(f, readingsOf(routes), a, b); fault != "" {
+				return fault
+			}
+			if routes.WithoutLinks != nil {
+				withoutLinks++
+				if fault := gained(f, routes.WithoutLinks, newNaiveOf(old, true), newNaiveOf(now, true)); fault != "" {
+					return fault
+				}
+			}
 			if gain, err := after.Gained(before, routes.NoAddress.Members); err != nil {
 				return err.Error()
 			} else if got, want := [2]int{gain.Members, gain.Joined}, naiveWithoutAddress(a, b, f); before != after && got != want {
@@ -229,8 +241,8 @@ func TestGainAgreesWithTheNaiveModel(t *testing.T) {
 		}
 		return ""
 	})
-	if members == 0 || joined == 0 {
-		t.Errorf("%d members and %d joined: the test does not test much", members, joined)
+	if members == 0 || joined == 0 || withoutLinks == 0 {
+		t.Errorf("%d members, %d joined and %d readings without links: the test does not test much", members, joined, withoutLinks)
 	}
 }
 

@@ -68,6 +68,13 @@ func (t *Topology) measure(name string) measure {
 			return out
 		}
 	}
+	for _, r := range t.routings {
+		if r.withoutLinks != nil {
+			if out := r.withoutLinks.measures.find(name); out != nil {
+				return out
+			}
+		}
+	}
 	return nil
 }
 
@@ -203,8 +210,7 @@ func (s isolatedNodes) gained(now, before *Topology) Gain {
 func (s isolatedNodes) nodes(t *Topology) func(int) bool { return s.members(t) }
 
 func (s isolatedNodes) members(t *Topology) func(int) bool {
-	r := t.routings[s.family]
-	reading := r.named(s.reading)
+	r, reading := t.routings[s.family].named(s.reading)
 	return func(i int) bool {
 		v := r.vertex(uint(i))
 		return v >= 0 && r.isolated(reading, v)
@@ -276,8 +282,8 @@ func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
 	if t.hasSetsOf(before) {
 		return Gain{Sample: []string{}}
 	}
-	now, old := t.routings[p.family], before.routings[p.family]
-	is, was := now.results[now.named(p.reading)], old.results[old.named(p.reading)]
+	now, is := t.routings[p.family].named(p.reading)
+	old, was := before.routings[p.family].named(p.reading)
 	type kind struct{ is, was int } // vertices; was is -1 for none
 	counts, first := map[kind]int{}, map[kind][]int{}
 	var kinds []kind
@@ -306,12 +312,12 @@ func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
 				j = first[a][len(first[a])-1]
 			}
 			switch {
-			case pairs == 0 || is.Mutual(a.is, b.is):
+			case pairs == 0 || now.results[is].Mutual(a.is, b.is):
 				continue
 			case a.was < 0 || b.was < 0:
 				out.Joined += pairs
 				continue
-			case !was.Mutual(a.was, b.was):
+			case !old.results[was].Mutual(a.was, b.was):
 				continue
 			}
 			out.Members += pairs
@@ -325,8 +331,8 @@ func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
 
 // nodes returns the nodes without a route to or from at least one other node.
 func (p pairsWithoutRoute) nodes(t *Topology) func(int) bool {
-	r := t.routings[p.family]
-	m := r.results[r.named(p.reading)]
+	r, reading := t.routings[p.family].named(p.reading)
+	m := r.results[reading]
 	in := make([]bool, len(r.vertices))
 	for v := range in {
 		for w := range in {

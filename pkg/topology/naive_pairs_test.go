@@ -87,14 +87,16 @@ func (m *naive) mismatch(near, far *calico.Node, own, other HalfSession) Reason 
 
 // direct reports whether a half-session is one of the mesh over eBGP that BIRD configures only on a link.
 func (m *naive) direct(h HalfSession) bool {
-	return strings.HasPrefix(h.Protocol, "Mesh_") && h.PeerASN != h.LocalASN && !m.atLeast(3, 33, 0)
+	c := m.state.ClusterInformation()
+	unknown := c == nil || c.Version == nil
+	return strings.HasPrefix(h.Protocol, "Mesh_") && h.PeerASN != h.LocalASN && (!m.atLeast(3, 33, 0) || unknown && m.doubtful)
 }
 
 // offLink reports whether the address of the peer is not in the network of a node that needs it there.
 func (m *naive) offLink(near, far *calico.Node, h HalfSession) bool {
 	f := calico.FamilyOf(netip.MustParseAddr(h.PeerIP))
 	network := near.Address[f]
-	return m.direct(h) && !network.IsSingleIP() && !network.Masked().Contains(far.Address[f].Addr())
+	return m.direct(h) && (m.doubtful || !network.IsSingleIP()) && !network.Masked().Contains(far.Address[f].Addr())
 }
 
 // shared reports whether several nodes have an address.

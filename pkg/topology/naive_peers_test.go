@@ -24,6 +24,9 @@ type naive struct {
 	followed map[naiveFollowed]map[*calico.Node]bool
 	// fields are the fields that rules of BGPFilters have or not; see reads.
 	fields map[string]bool
+	// doubtful means that what is not known gives nodes no common link: neither the version of Calico nor an address
+	// whose network is not known.
+	doubtful bool
 }
 
 // naiveFollowed is a route: that of a node to a block, in a reading of external peers.
@@ -40,8 +43,13 @@ type naiveNeighbour struct {
 	address netip.Addr
 }
 
-func newNaive(s *state.Snapshot) *naive {
-	m := &naive{state: s, nodes: s.Nodes(), operative: map[naiveNeighbour]*naiveSlot{}, followed: map[naiveFollowed]map[*calico.Node]bool{}, fields: map[string]bool{}}
+func newNaive(s *state.Snapshot) *naive { return newNaiveOf(s, false) }
+
+func newNaiveOf(s *state.Snapshot, doubtful bool) *naive {
+	m := &naive{
+		state: s, nodes: s.Nodes(), operative: map[naiveNeighbour]*naiveSlot{}, followed: map[naiveFollowed]map[*calico.Node]bool{},
+		fields: map[string]bool{}, doubtful: doubtful,
+	}
 	m.fill()
 	return m
 }

@@ -56,8 +56,8 @@ func (r *routing) singlePoints(reading routes.Reading, prefix string) []SinglePo
 		}
 		p := point{out[i].Kind, out[i].Name}
 		return nodesIn(f, func(t *Topology) func(int) bool {
-			r := t.routings[f]
-			return within(r.pointSet(r.named(name), p))
+			r, reading := t.routings[f].named(name)
+			return within(r.pointSet(reading, p))
 		})
 	})
 	return out

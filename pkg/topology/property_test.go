@@ -166,7 +166,7 @@ func TestTheSummaryAgreesWithTheNaiveModel(t *testing.T) {
 		if err != nil {
 			return err.Error()
 		}
-		return summaryDiffers(topology.Summary(), newNaive(s))
+		return summaryDiffers(topology.Summary(), newNaive(s)) + withoutLinksDiffers(topology.Summary(), s)
 	})
 }
 
@@ -220,19 +220,51 @@ func summaryDiffers(got *Summary, m *naive) string {
 		if g, w := serviceRangesOf(*got.ServiceRanges.In(f)), m.serviceRanges(f); g != w {
 			return fmt.Sprintf("%s ranges of Services: got %s, want %s", f, g, w)
 		}
-		routes := got.Routes.In(f)
-		for transit, reach := range map[bool]*Reach{false: routes.WithoutTransit, true: routes.WithTransit} {
-			if g, w := reachOf(reach), m.reach(f, m.reading(transit)); g != w {
-				return fmt.Sprintf("%s routes, transit %v: got %s, want %s", f, transit, g, w)
-			}
+		if fault := readingsDiffer(f, readingsOf(got.Routes.In(f)), m); fault != "" {
+			return fault
 		}
-		if g, w := reachOf(routes.WithASPaths), m.reach(f, m.withASPaths()); g != w {
-			return fmt.Sprintf("%s routes, AS paths kept: got %s, want %s", f, g, w)
+	}
+	return ""
+}
+
+func readingsOf(r *Routes) *Readings {
+	return &Readings{r.WithTransit, r.WithoutTransit, r.WithASPaths, r.KnownTransit}
+}
+
+// readingsDiffer compares the readings of external peers with those of the naive model.
+func readingsDiffer(f calico.Family, got *Readings, m *naive) string {
+	for transit, reach := range map[bool]*Reach{false: got.WithoutTransit, true: got.WithTransit} {
+		if g, w := reachOf(reach), m.reach(f, m.reading(transit)); g != w {
+			return fmt.Sprintf("%s routes, transit %v: got %s, want %s", f, transit, g, w)
 		}
-		for _, known := range routes.KnownTransit {
-			if g, w := reachOf(known.Reach), m.reach(f, m.known(known.TransitPeers)); g != w {
-				return fmt.Sprintf("%s routes, transit by %q: got %s, want %s", f, known.TransitPeers, g, w)
+	}
+	if g, w := reachOf(got.WithASPaths), m.reach(f, m.withASPaths()); g != w {
+		return fmt.Sprintf("%s routes, AS paths kept: got %s, want %s", f, g, w)
+	}
+	for _, known := range got.KnownTransit {
+		if g, w := reachOf(known.Reach), m.reach(f, m.known(known.TransitPeers)); g != w {
+			return fmt.Sprintf("%s routes, transit by %q: got %s, want %s", f, known.TransitPeers, g, w)
+		}
+	}
+	return ""
+}
+
+// withoutLinksDiffers compares the readings without links that are not known with those of the naive model. Without them,
+// the sessions must be the same.
+func withoutLinksDiffers(got *Summary, s *state.Snapshot) string {
+	m, doubtful := newNaive(s), newNaiveOf(s, true)
+	for _, f := range calico.Families {
+		readings := got.Routes.In(f).WithoutLinks
+		if readings == nil {
+			for i, slot := range doubtful.slots {
+				if slot.family == f && slot.status != m.slots[i].status {
+					return fmt.Sprintf("%s: no readings without links, but %s of %s is %s only with them", f, slot.protocol(), slot.node.Name, m.slots[i].status)
+				}
 			}
+			continue
+		}
+		if fault := readingsDiffer(f, readings, doubtful); fault != "" {
+			return "without links, " + fault
 		}
 	}
 	return ""

@@ -144,7 +144,7 @@ func (g *generator) node(i int) calico.Object {
 	}
 	masks := []int{24, 64}
 	if g.divided {
-		masks = []int{pick(g.choices, 28, 28, 26, 24), pick(g.choices, 124, 124, 120, 64)}
+		masks = []int{pick(g.choices, 28, 28, 26, 24, 32), pick(g.choices, 124, 124, 120, 64, 128)}
 	}
 	var options []calicotest.Tweak
 	switch {

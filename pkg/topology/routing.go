@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/bits-and-blooms/bitset"
 
@@ -44,6 +45,9 @@ type routing struct {
 	vertexOf []int32 // of each class; -1 without an address
 	vertices []vertex
 	names    []string // of the readings, in the names of sets
+	// withoutLinks is the routing over the sessions that come up if what is not known does not give nodes a common link; nil
+	// if these are all. Its names begin with prefixWithoutLinks.
+	withoutLinks *routing
 	// reach are the parts of the summary, by reading; measures are their sets.
 	reach    []*Reach
 	measures measures
@@ -72,22 +76,49 @@ const (
 	nameWithASPaths    = "withASPaths"
 )
 
+// prefixWithoutLinks begins the names of the readings without links that are not known.
+const prefixWithoutLinks = "withoutLinks/"
+
 // nameOf returns the name of the reading in which only peers in a list pass routes on.
 func nameOf(list *TransitPeers) string { return fmt.Sprintf("transit/%q", list.Entries()) }
 
 // newRouting follows the routes to pods over the sessions of a network, in the readings that
-// every graph has and in one for each list. O(links + nodes + vertices in the mesh squared),
-// and the cost of routes.Compute. before is nil or the routing of an earlier network, of which newRouting reuses
-// what is the same.
+// every graph has and in one for each list; if the network has sessions for which links are not known, also without these.
+// O(links + nodes + vertices in the mesh squared), and the cost of routes.Compute. before is nil or the routing of an earlier
+// network, of which newRouting reuses what is the same.
 func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*TransitPeers, before *routing) (*routing, error) {
 	r := unfollowed(n, pods)
-	r.addSeveral()
 	for _, list := range lists {
 		r.names = append(r.names, nameOf(list))
 	}
-	r.graph.Readings = len(r.names)
-	if err := r.merge(ctx); err != nil {
+	if err := r.compute(ctx, before); err != nil {
 		return nil, err
+	}
+	without := n.WithoutLinks()
+	if without == n.Network {
+		return r, nil
+	}
+	r.withoutLinks = unfollowed(&network{without}, pods)
+	r.withoutLinks.names = make([]string, len(r.names))
+	for i, name := range r.names {
+		r.withoutLinks.names[i] = prefixWithoutLinks + name
+	}
+	if before != nil {
+		before = before.withoutLinks
+	}
+	if err := r.withoutLinks.compute(ctx, before); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// compute makes the graph of the readings in names, and follows the routes. It reuses what is the same in before, which may
+// be nil.
+func (r *routing) compute(ctx context.Context, before *routing) error {
+	r.graph.Readings = len(r.names)
+	r.addSeveral()
+	if err := r.merge(ctx); err != nil {
+		return err
 	}
 	r.findZones()
 	var results []*routes.Reachability
@@ -97,10 +128,7 @@ func newRouting(ctx context.Context, n *network, pods podPrefixes, lists []*Tran
 	if !r.inheritClasses(before) {
 		r.findClasses()
 	}
-	if err := r.follow(ctx, results); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return r.follow(ctx, results)
 }
 
 // unfollowed returns a routing without a graph.
@@ -112,6 +140,22 @@ func unfollowed(n *network, pods podPrefixes) *routing {
 // have other rules of BGPFilters. It returns r if the network is the same, and the sessions treat the prefixes
 // alike.
 func (r *routing) with(ctx context.Context, n *network, pods podPrefixes) (*routing, error) {
+	out, err := r.over(ctx, n, pods)
+	if err != nil || out == r || r.withoutLinks == nil {
+		return out, err
+	}
+	without := r.withoutLinks.network
+	if n != r.network {
+		without = &network{n.WithoutLinks()}
+	}
+	if out.withoutLinks, err = r.withoutLinks.with(ctx, without, pods); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// over is with, except for withoutLinks.
+func (r *routing) over(ctx context.Context, n *network, pods podPrefixes) (*routing, error) {
 	out := *r
 	out.network, out.pods = n, pods
 	same := n == r.network || out.policies.refilter(n)
@@ -325,10 +369,18 @@ func (r *routing) hasRoute(reading routes.Reading, from, to uint) bool {
 	return v >= 0 && w >= 0 && from != to && r.results[reading].Has(v, w)
 }
 
-// named returns the reading with a name. A topology that was computed without a list of
-// transit peers knows none of them: it has the reading without transit for this name.
-func (r *routing) named(name string) routes.Reading {
-	return routes.Reading(max(0, slices.Index(r.names, name)))
+// named returns the reading with a name, and the routing that has it. A topology that was computed without a list of
+// transit peers knows none of them: it has the reading without transit for this name. If withoutLinks is nil, its
+// readings are those of r.
+func (r *routing) named(name string) (*routing, routes.Reading) {
+	if rest, without := strings.CutPrefix(name, prefixWithoutLinks); without {
+		if r.withoutLinks != nil {
+			r = r.withoutLinks
+		} else {
+			name = rest
+		}
+	}
+	return r, routes.Reading(max(0, slices.Index(r.names, name)))
 }
 
 // edges lists the sessions of class g on links. It skips links without sessions.

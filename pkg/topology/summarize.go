@@ -289,10 +289,10 @@ func (t *Topology) routes(before *Topology) *PerFamily[Routes] {
 	}
 	for _, f := range calico.Families {
 		one, r := out.In(f), t.routings[f]
-		one.WithoutTransit, one.WithTransit, one.KnownTransit = r.reach[routes.WithoutTransit], r.reach[routes.WithTransit], []KnownTransit{}
-		one.WithASPaths = r.reach[routes.WithASPaths]
-		for i, list := range t.transit {
-			one.KnownTransit = append(one.KnownTransit, KnownTransit{list.Entries(), r.reach[int(routes.WithASPaths)+1+i]})
+		all := r.readings(t.transit)
+		one.WithTransit, one.WithoutTransit, one.WithASPaths, one.KnownTransit = all.WithTransit, all.WithoutTransit, all.WithASPaths, all.KnownTransit
+		if r.withoutLinks != nil {
+			one.WithoutLinks = new(r.withoutLinks.readings(t.transit))
 		}
 		if before != nil && r != before.routings[f] {
 			reuse(&one.WithTransit.SinglePoints, before.summary.Routes.In(f).WithTransit.SinglePoints, SinglePoint.equal)
@@ -307,6 +307,15 @@ func (t *Topology) routes(before *Topology) *PerFamily[Routes] {
 		if before != nil {
 			reuseStrings(&one.Filtered, before.summary.Routes.In(f).Filtered)
 		}
+	}
+	return out
+}
+
+// readings returns the parts of the summary. lists are those with which r was made.
+func (r *routing) readings(lists []*TransitPeers) Readings {
+	out := Readings{r.reach[routes.WithTransit], r.reach[routes.WithoutTransit], r.reach[routes.WithASPaths], []KnownTransit{}}
+	for i, list := range lists {
+		out.KnownTransit = append(out.KnownTransit, KnownTransit{list.Entries(), r.reach[int(routes.WithASPaths)+1+i]})
 	}
 	return out
 }

@@ -302,6 +302,11 @@ type Routes struct {
 	// KnownTransit holds a reading for each list of TransitPeers that Compute was given:
 	// of the external peers in WithTransit, only those in the list pass routes on.
 	KnownTransit []KnownTransit `json:"knownTransit"`
+	// WithoutLinks holds the same readings if what is not known does not give nodes a common link: mesh sessions
+	// between AS numbers need one also if the version of Calico is not known, and nodes whose addresses have no mask,
+	// or one of all bits, are on a link with no other node. The other readings assume the contrary. It is nil if the
+	// sessions are the same.
+	WithoutLinks *Readings `json:"withoutLinks"`
 	// NoAddress is the nodes without an address in the family. Calico configures no
 	// sessions for them in this family.
 	NoAddress NodeSet `json:"noAddress"`
@@ -316,6 +321,14 @@ type Routes struct {
 	// Filtered names the BGPPeers with BGPFilters of which rules for the family are not known or
 	// not understood. The result assumes that these rules match no route to pods.
 	Filtered []string `json:"filtered"`
+}
+
+// Readings is reachability under the readings of external peers; see Routes.
+type Readings struct {
+	WithTransit    *Reach         `json:"withTransit"`
+	WithoutTransit *Reach         `json:"withoutTransit"`
+	WithASPaths    *Reach         `json:"withASPaths"`
+	KnownTransit   []KnownTransit `json:"knownTransit"`
 }
 
 // KnownTransit is reachability if only the external peers that a list names pass routes

@@ -13,6 +13,11 @@
 #   of them do, and if only those in the parameter transitPeers do. It also warns if a change
 #   makes routes worse if all of them do and keep the AS numbers of nodes in AS paths and, over
 #   eBGP, set their own address as next hop: they do not unpack the IPIP tunnels of BIRD.
+#
+#   Up to Calico v3.32, BIRD opens sessions of the node-to-node mesh between different AS numbers
+#   only between nodes on one link. Nodes whose addresses have no mask, /32 or /128 may be on one or
+#   not. A change must make nothing worse in both cases. The same holds for the need of a link if
+#   the version of Calico is not known.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
 #     description: bgpguard, reachability-preserved
@@ -48,7 +53,10 @@
 #     6. Keep addresses of nodes and IPPools out of serviceClusterIPs, serviceExternalIPs and
 #        serviceLoadBalancerIPs. BIRD resolves the next hop of a route by the longest prefix, and has a route
 #        to each range. It programs no learned route inside a range.
-#     7. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
+#     7. If nodes in the mesh need different AS numbers and have addresses with /32 or /128, upgrade Calico to
+#        v3.33 or replace the mesh by BGPPeers first. If the nodes are on one link, write the masks of their
+#        interfaces into the addresses.
+#     8. If external peers pass routes on between nodes, such as top-of-rack switches, name them in
 #        `transitPeers`. If the IPPools need no BGP, set `vxlanMode: Always` or `CrossSubnet`.
 #   loosens: {transitPeers: more, asOverride: true}
 #   parameters:
@@ -230,6 +238,7 @@ _without_route(family, reading) := object.union(found, {"msg": concat("; ", part
 			_remedy(found.details),
 			_external(reading, found.details),
 			_tunnels(reading, found.details),
+			_link(reading, found.details),
 			_disabled(family),
 			_broken(family),
 		]
@@ -259,10 +268,28 @@ _pairs_without(family, reach) := {
 
 _address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])
 
-# The readings of external peers, and the reading with transit in which they keep AS paths.
-_readings(family) := array.concat(transit.readings(routes, input.parameters.transitPeers), _kept(routes)) if {
-	routes := input.state.routes[family]
+# The readings of external peers if nodes have the links that are not known, and if not. The latter have
+# the number of pairs without routes of the former.
+_readings(family) := array.concat(linked, [reading |
+	some i, one in _of_peers(_without_links(input.state.routes[family]))
+	reading := object.union(one, {
+		"assumes": array.concat([_no_link], one.assumes),
+		"linked": linked[i].reach.withoutRoute.pairs,
+	})
+]) if {
+	linked := _of_peers(input.state.routes[family])
 }
+
+# The readings of external peers, and the reading with transit in which they keep AS paths.
+_of_peers(routes) := [object.union(reading, {"transit": routes.withTransit.withoutRoute.pairs}) |
+	some reading in array.concat(transit.readings(routes, input.parameters.transitPeers), _kept(routes))
+]
+
+_without_links(routes) := routes if routes.withoutLinks == null
+
+_without_links(routes) := routes.withoutLinks if routes.withoutLinks != null
+
+_no_link := "mesh sessions between AS numbers need a common link, and nodes with /32 or /128 addresses are on none"
 
 _kept(_) := [] if input.parameters.asOverride
 
@@ -386,7 +413,7 @@ _or_the_mesh := " (the node-to-node mesh does not include route reflectors)" if 
 }
 
 # What another reading of external peers would change.
-_external(reading, details) := _with_transit(details) if not _keep in reading.assumes
+_external(reading, details) := _with_transit(reading, details) if not _keep in reading.assumes
 
 _external(reading, details) := concat("", [
 	"nodes drop routes that hold their own AS number in the AS path: set numAllowedLocalASNumbers in the ",
@@ -394,7 +421,7 @@ _external(reading, details) := concat("", [
 	sprintf("(then %s without routes)", [text.counted(pairs, "pair")]),
 ]) if {
 	_keep in reading.assumes
-	pairs := input.state.routes[details.family].withTransit.withoutRoute.pairs
+	pairs := reading.transit
 	pairs < details.withoutRoute
 } else := "" if {
 	_keep in reading.assumes
@@ -409,7 +436,7 @@ _tunnels(reading, details) := concat("", [
 ]) if {
 	_keep in reading.assumes
 	details.family == "IPv4"
-	input.state.routes.IPv4.withTransit.withoutRoute.pairs < details.withoutRoute
+	reading.transit < details.withoutRoute
 	count(_tunnelled) > 0
 } else := ""
 
@@ -423,13 +450,28 @@ _tunnelled := [name |
 ]
 
 # The reading with transit, if it makes a difference.
-_with_transit(details) := concat("", [
+_with_transit(reading, details) := concat("", [
 	"name the external peers that pass routes on between nodes in the parameter transitPeers ",
 	sprintf("(if all do, %s without routes)", [text.counted(pairs, "pair")]),
 ]) if {
-	pairs := input.state.routes[details.family].withTransit.withoutRoute.pairs
+	pairs := reading.transit
 	pairs < details.withoutRoute
 } else := ""
+
+# What links that are not known would change.
+_link(reading, details) := concat("", [
+	_unknown_version,
+	"up to Calico v3.32, BIRD opens mesh sessions between AS numbers only on a common link: replace the mesh ",
+	"by BGPPeers, upgrade Calico to v3.33, give the nodes one AS number, or write the masks of their interfaces ",
+	sprintf("into the annotations %s if the nodes are on one link ", [_address_annotation(details.family)]),
+	sprintf("(if the sessions come up, %s without routes)", [text.counted(reading.linked, "pair")]),
+]) if {
+	reading.linked < details.withoutRoute
+} else := ""
+
+_unknown_version := "the version of Calico is not known, and " if input.state.calicoVersion == null
+
+_unknown_version := "" if input.state.calicoVersion != null
 
 # Only disabled IPPools need BGP.
 _disabled(family) := sprintf("set vxlanMode: Always in %s if no pod has an address of it", [listed]) if {

@@ -212,6 +212,7 @@ _routes(reach) := {
 	"withoutTransit": reach,
 	"withASPaths": reach,
 	"knownTransit": [],
+	"withoutLinks": null,
 	"noAddress": _no_nodes,
 	"notExported": [],
 	"exportDisabledBy": [],

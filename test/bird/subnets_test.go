@@ -4,8 +4,10 @@ package bird
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
+	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/calico/calicotest"
 )
 
@@ -42,6 +44,63 @@ func TestMeshesOfSeveralSubnets(t *testing.T) {
 			c := start(t, w.nodes, Options{})
 			w.await(t, c)
 			w.awaitRoutes(t, c)
+		})
+	}
+}
+
+// TestMeshesOfHostMasks runs meshes of nodes with addresses whose networks are not known: /32 and /128. Where the interfaces
+// have a wider mask, the sessions and routes are those of the prediction. Where they have the same one, they are those
+// of the readings without links: the prediction for nodes each of which is in a network of its own.
+func TestMeshesOfHostMasks(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		version string
+		numbers [3]uint32 // 0 for none
+	}{
+		"an AS number per node, v3.32":                      {"v3.32.1", [3]uint32{65001, 65002, 65003}},
+		"an AS number for two nodes, v3.32":                 {"v3.32.1", [3]uint32{65001, 65001, 65002}},
+		"an AS number of its own for the first node, v3.31": {"v3.31.2", [3]uint32{65001, 0, 0}},
+		"an AS number per node, v3.33":                      {"v3.33.0", [3]uint32{65001, 65002, 65003}},
+	}
+	for name, tc := range tests {
+		state := func(four, six int) *world {
+			list := objects(pools(), version(tc.version))
+			for i, asn := range tc.numbers {
+				n := i + 1
+				tweaks := []calicotest.Tweak{in(n, n, four), calicotest.IPv6(fmt.Sprintf("fd00:192::%d/%d", 2*n, six))}
+				if asn != 0 {
+					tweaks = append(tweaks, asNumber(asn))
+				}
+				list = append(list, node(n, tweaks...))
+			}
+			return newWorld(t, list)
+		}
+		t.Run(name+", on a link", func(t *testing.T) {
+			t.Parallel()
+			w := state(32, 128)
+			w.await(t, start(t, w.nodes, Options{}))
+		})
+		t.Run(name+", not on a link", func(t *testing.T) {
+			t.Parallel()
+			w, apart := state(32, 128), state(24, 127)
+			for i := range w.nodes {
+				for _, f := range calico.Families {
+					a := w.nodes[i].Address[f]
+					w.nodes[i].Network[f] = netip.PrefixFrom(a, a.BitLen())
+				}
+			}
+			for _, f := range calico.Families {
+				routes, want := w.topology.Summary().Routes.In(f), apart.topology.Summary().Routes.In(f).WithTransit
+				got := routes.WithTransit
+				if routes.WithoutLinks != nil {
+					got = routes.WithoutLinks.WithTransit
+				}
+				if got.WithoutRoute.Pairs != want.WithoutRoute.Pairs || got.Isolated.Nodes != want.Isolated.Nodes {
+					t.Errorf("%s without links: got %d pairs without a route and %d isolated nodes, want %d and %d",
+						f, got.WithoutRoute.Pairs, got.Isolated.Nodes, want.WithoutRoute.Pairs, want.Isolated.Nodes)
+				}
+			}
+			apart.await(t, start(t, w.nodes, Options{}))
 		})
 	}
 }

@@ -11,16 +11,24 @@ import (
 // same nodes without a router, and the same nodes reach them.
 type Link struct {
 	// network is the network of the address, the zero Prefix if it is not known: the address has no mask,
-	// or one of all bits.
+	// or one of all bits. calico-node writes such a mask if the interface has it, as on Google Cloud. It also writes it
+	// for an IP without a mask that no interface has, and for an IP6 without a mask, and keeps addresses that others
+	// write (node/pkg/lifecycle/startup/startup.go, configureIPsAndSubnets).
 	network netip.Prefix
 	// inner is the smallest network of any node that contains the address, the zero Prefix for none.
 	inner netip.Prefix
 }
 
+// Known reports whether the network of the address is known.
+func (l Link) Known() bool { return l.network.IsValid() }
+
 // Covers reports whether a node with Link l has the address of a node with Link o in its network. It is
 // true if the network is not known.
-func (l Link) Covers(o Link) bool {
-	return !l.network.IsValid() || o.inner.IsValid() && l.network.Bits() <= o.inner.Bits() && l.network.Contains(o.inner.Addr())
+func (l Link) Covers(o Link) bool { return !l.Known() || l.Shows(o) }
+
+// Shows is Covers, but false if the network is not known.
+func (l Link) Shows(o Link) bool {
+	return l.Known() && o.inner.IsValid() && l.network.Bits() <= o.inner.Bits() && l.network.Contains(o.inner.Addr())
 }
 
 // Links returns the Link of each node in a family, the zero Link for a node without an address.
@@ -62,7 +70,7 @@ func NewPlaces(ix *Index) *Places { return &Places{index: ix, networks: map[neti
 
 // Add adds a number of nodes with a Link.
 func (p *Places) Add(l Link, nodes int) {
-	if !l.network.IsValid() {
+	if !l.Known() {
 		p.unknown += nodes
 		return
 	}
@@ -75,7 +83,7 @@ func (p *Places) Add(l Link, nodes int) {
 // Alone reports whether a node with a Link has the address of no other node in its network, and no node that
 // was added has its address. O(distinct lengths of masks + log nodes).
 func (p *Places) Alone(l Link) bool {
-	if !l.network.IsValid() || p.unknown > 0 || len(p.index.Inside(l.network)) > 1 {
+	if !l.Known() || p.unknown > 0 || len(p.index.Inside(l.network)) > 1 {
 		return false
 	}
 	around := 0

@@ -1,6 +1,8 @@
 package sessions
 
 import (
+	"slices"
+
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -40,19 +42,84 @@ func (r *Rules) numbersKind(s *nodes.Class) int {
 	}
 }
 
-// direct reports whether mesh sessions between some nodes need a common link: Calico before v3.33 configures
-// them without "multihop" (bird.cfg.template), so BIRD connects over eBGP only to addresses in the networks of its own
-// interfaces (proto/bgp/bgp.c of BIRD 1.6, bgp_postconfig and bgp_start). own are the AS numbers of nodes.
-func (r *Rules) direct(own map[uint32]bool) bool {
-	return r.Mesh && r.directMesh && len(own) > 1
+// linkNeed is what mesh sessions over eBGP need to come up. Calico before v3.33 configures them without "multihop"
+// (bird.cfg.template), so BIRD connects only to addresses in the networks of its own interfaces (proto/bgp/bgp.c of
+// BIRD 1.6, bgp_postconfig and bgp_start_locked; nest/neighbor.c, if_connected).
+type linkNeed uint8
+
+// The needs.
+const (
+	// needNothing: the sessions have "multihop".
+	needNothing linkNeed = iota
+	// needLink: a common link. A node whose network is not known is on one with all others.
+	needLink
+	// needShownLink: a common link. A node whose network is not known is on one with no other.
+	needShownLink
+)
+
+// meshLinks returns the links of the nodes in a family, and what mesh sessions need. The links are nil if mesh sessions
+// need no common link in any version of Calico that may run. own are the AS numbers of nodes.
+func (c *Sessions) meshLinks(f calico.Family, own map[uint32]bool) ([]nodes.Link, linkNeed) {
+	r := &c.Rules
+	switch {
+	case !r.Mesh || !r.perhapsDirect || len(own) < 2:
+		return nil, needNothing
+	case r.directMesh:
+		return c.index.Links(f), needLink
+	default:
+		return c.index.Links(f), needNothing
+	}
 }
 
-// meshLinks returns the links of the nodes in a family, nil if mesh sessions do not need a common link.
-func (c *Sessions) meshLinks(f calico.Family, own map[uint32]bool) []nodes.Link {
-	if !c.Rules.direct(own) {
-		return nil
+// WithoutLinks returns the network in which what is not known does not give nodes a common link: mesh sessions over eBGP
+// need one if the version of Calico is not known, and the network of an address without a mask, or with one of all bits,
+// is that address alone. It returns n if the same sessions come up in both. O(kinds in the mesh squared + links) if
+// something is not known, and else O(classes).
+func (n *Network) WithoutLinks() *Network {
+	if n.links == nil || n.needs == needLink && n.networksKnown() {
+		return n
 	}
-	return c.index.Links(f)
+	out := *n
+	out.needs = needShownLink
+	out.Links = slices.Clone(n.Links)
+	out.pair()
+	same := func(l, m Link) bool { return l.Established() == m.Established() }
+	if !n.meshDiffers(&out) && slices.EqualFunc(n.Links, out.Links, same) {
+		return n
+	}
+	return &out
+}
+
+// networksKnown reports whether the networks of all nodes in the mesh are known.
+func (n *Network) networksKnown() bool {
+	for _, kind := range n.Mesh {
+		if slices.ContainsFunc(kind, func(g uint32) bool { return !n.link(g).Known() }) {
+			return false
+		}
+	}
+	return true
+}
+
+// meshDiffers reports whether mesh sessions of n, between classes without a link, do not come up in o, which has the same
+// kinds.
+func (n *Network) meshDiffers(o *Network) bool {
+	for a := range n.meshKinds {
+		for b := range n.meshKinds {
+			if n.MeshReason(a, b) == "" && o.MeshReason(a, b) != "" && (a != b || n.nodesOf(a) > 1) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// nodesOf counts the nodes of a kind in the mesh.
+func (n *Network) nodesOf(kind int) int {
+	count := 0
+	for _, g := range n.Mesh[kind] {
+		count += n.Classes.List[g].Nodes
+	}
+	return count
 }
 
 // linkSets returns a set of nodes for each link but the first.
@@ -136,7 +203,7 @@ func (n *Network) MeshReason(a, b int) Reason {
 	switch {
 	case zero(x.numbers), y.numbers == meshZero, zero(y.numbers) && !r.peerInherits:
 		return ASNumberZero
-	case n.links != nil && n.apart(x, y, mixed):
+	case n.needs != needNothing && n.apart(x, y, mixed):
 		return NotOnLink
 	case zero(y.numbers), mixed:
 		return ASNumberMismatch
@@ -159,22 +226,31 @@ func (n *Network) apart(x, y *meshKind, mixed bool) bool {
 	case x.alone || y.alone:
 		return true
 	case mixed && x.numbers == meshPlain:
-		return !x.link.Covers(y.link)
+		return !n.covers(x.link, y.link)
 	case mixed:
-		return !y.link.Covers(x.link)
+		return !n.covers(y.link, x.link)
 	}
-	return !x.link.Covers(y.link) || !y.link.Covers(x.link)
+	return !n.covers(x.link, y.link) || !n.covers(y.link, x.link)
+}
+
+// covers reports whether a node with Link a has the address of a node with Link b in its network, as far as sessions
+// need it.
+func (n *Network) covers(a, b nodes.Link) bool {
+	if n.needs == needShownLink {
+		return a.Shows(b)
+	}
+	return a.Covers(b)
 }
 
 // offLink reports whether the first half-session of l, with settings s, is of the mesh and needs a link that
 // the nodes do not share.
 func (n *Network) offLink(l *Link, s *Settings) bool {
-	return n.meshDirect(l.From, l.Protocols[0].Prefix, s) && !n.link(l.From).Covers(n.link(l.To))
+	return n.meshDirect(l.From, l.Protocols[0].Prefix, s) && !n.covers(n.link(l.From), n.link(l.To))
 }
 
 // meshDirect reports whether a half-session of class g is one of the mesh over eBGP without "multihop".
 func (n *Network) meshDirect(g uint32, p Prefix, s *Settings) bool {
-	return n.links != nil && p == PrefixMesh && !s.internal(&n.Classes.List[g])
+	return n.needs != needNothing && p == PrefixMesh && !s.internal(&n.Classes.List[g])
 }
 
 // InMesh reports whether the nodes of class g are in the mesh.
@@ -186,7 +262,7 @@ func (n *Network) MeshKind(g uint32) int { return int(n.kindOf[g]) }
 // DirectMesh reports whether BIRD keeps the next hops of routes that it sends over eBGP sessions of the mesh,
 // which are direct. It keeps them if the route leaves by the same interface as the session (proto/bgp/attrs.c of BIRD
 // 1.6, bgp_update_attrs), and nodes have one interface to other nodes.
-func (n *Network) DirectMesh() bool { return n.links != nil }
+func (n *Network) DirectMesh() bool { return n.needs != needNothing }
 
 // meshPeered reports whether a session of the mesh comes up between the nodes of two
 // classes without a link.

@@ -29,7 +29,8 @@ type Network struct {
 	meshKinds []meshKind
 	kindOf    []int32      // of each class, an index into Mesh; -1 if it is not in the mesh
 	suspects  []uint32     // classes in the mesh that BIRD may not accept as peers
-	links     []nodes.Link // of each node; nil if mesh sessions need no common link
+	links     []nodes.Link // of each node; nil if mesh sessions need no common link in any version of Calico that may run
+	needs     linkNeed
 	// Externals are the external peers in order of their addresses as text. Counted are
 	// the external peers as mergeExternals merges them.
 	Externals, Counted []*ExternalPeer

@@ -150,12 +150,13 @@ type Rules struct {
 	// an AS number of its own: calico.MeshPeersInheritASN (bgp_processor.go,
 	// processMeshPeers). Before, the node expects the cluster's AS number.
 	peerInherits bool
-	// directMesh reports that mesh protocols have no "multihop": not calico.MultihopMesh.
-	directMesh   bool
-	meshPassword string
-	meshRestart  int    // seconds, or Unset
-	meshSource   bool   // there is a BGPConfiguration "default"
-	ports        string // all listen ports, for comparing Rules
+	// directMesh reports that mesh protocols have no "multihop": not calico.MultihopMesh. perhapsDirect reports that
+	// they have none or that the version of Calico is not known.
+	directMesh, perhapsDirect bool
+	meshPassword              string
+	meshRestart               int    // seconds, or Unset
+	meshSource                bool   // there is a BGPConfiguration "default"
+	ports                     string // all listen ports, for comparing Rules
 	// BindMode is that of the BGPConfiguration "default": BIRD listens on the address of the
 	// node if it is NodeIP, and else on all addresses.
 	BindMode   string
@@ -191,6 +192,7 @@ func newRules(s *state.Snapshot) Rules {
 	r := Rules{BIRD: s.RunsBIRD(), ASN: c.ClusterASNumber(), meshRestart: Unset, peerInherits: calico.MeshPeersInheritASN.In(CalicoVersion(s))}
 	r.Mesh = r.BIRD && c.MeshEnabled()
 	r.directMesh = !calico.MultihopMesh.In(CalicoVersion(s))
+	r.perhapsDirect = r.directMesh || CalicoVersion(s) == nil
 	if c != nil {
 		r.meshPassword, r.meshRestart = c.NodeMeshPassword, optionalSeconds(c.NodeMeshMaxRestartTime)
 		r.meshSource, r.BindMode = true, c.BindMode

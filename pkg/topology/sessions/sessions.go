@@ -198,7 +198,7 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		for _, a := range n.Advertised[1:] {
 			splits = append(splits, a.Nodes)
 		}
-		if n.links = c.meshLinks(f, own); n.links != nil {
+		if n.links, n.needs = c.meshLinks(f, own); n.links != nil {
 			splits = append(splits, linkSets(n.links, c.index.BGP[f])...)
 		}
 		// BIRD may reject the half-sessions that have no exit, on the nodes that have them.
