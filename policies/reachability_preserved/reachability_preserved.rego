@@ -13,6 +13,10 @@
 #   of them do, and if only those in the parameter transitPeers do. It also warns if a change
 #   makes routes worse if all of them do and keep the AS numbers of nodes in AS paths and, over
 #   eBGP, set their own address as next hop: they do not unpack the IPIP tunnels of BIRD.
+#
+#   If bgpguard reads IPAMBlocks, a node needs routes only to the blocks in which pods of other nodes have
+#   addresses. A change that makes only routes to new blocks in other parts of the IPPools worse is a warning.
+#   If it does not, each node needs routes to all parts of the IPPools from every other node.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
 #     description: bgpguard, reachability-preserved
@@ -97,6 +101,23 @@ violation contains object.union_n([
 	some reading in _readings(family)
 	reading.reach.nodes > 1 # A single node needs no routes.
 	reading.reach.withoutRoute.pairs > 0
+}
+
+# METADATA
+# description: |
+#   Pairs of nodes that have the routes to each other's pods, and would lack them if IPAM allocated new blocks
+#   in all parts of the IPPools. The size is the number of pairs without routes then. It is advisory: IPAMBlocks
+#   show that no pod lacks routes now. It exists only if IPAMBlocks show in which parts of the IPPools nodes have pods.
+violation contains object.union_n([
+	_without_route_to_new_blocks(family, reading.reach),
+	{"advisory": true},
+	transit.assumption(array.concat(reading.assumes, need.assumes)),
+]) if {
+	some family, needs in _needs
+	some need in needs
+	some reading in _readings(family)
+	reading.reach.nodes > 1
+	reading.reach.newBlocks.pairs > reading.reach.withoutRoute.pairs
 }
 
 # METADATA
@@ -255,6 +276,32 @@ _pairs_without(family, reach) := {
 		"transitPeers": input.parameters.transitPeers,
 	},
 	"objects": _at_fault(family, reach),
+}
+
+_without_route_to_new_blocks(family, reach) := {
+	"id": sprintf("%s/new-blocks", [family]),
+	"size": reach.newBlocks.pairs,
+	"members": [reach.newBlocks.members],
+	"msg": concat("", [
+		sprintf("routes to new blocks: %s could not exchange %s pod traffic if IPAM allocated blocks to them ", [
+			text.listed_of(
+				reach.newBlocks.pairs, _pairs(reach.nodes), "node pair",
+				[concat(" with ", pair) | some pair in reach.newBlocks.sample],
+			),
+			family,
+		]),
+		"in all parts of the IPPools: BGPFilters reject parts in which these nodes have no pods now; ",
+		"accept all prefixes of the IPPools between nodes, or use IPPools without the rejected addresses",
+	]),
+	"details": {
+		"family": family,
+		"nodes": reach.nodes,
+		"pairs": _pairs(reach.nodes),
+		"withoutRoute": reach.withoutRoute.pairs,
+		"newBlocks": reach.newBlocks.pairs,
+		"newBlocksSample": reach.newBlocks.sample,
+	},
+	"objects": objects.named("BGPFilter", array.slice(input.state.bgpFilters.names, 0, 3), ["spec"]),
 }
 
 _address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])
