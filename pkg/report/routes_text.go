@@ -179,8 +179,8 @@ func dropCells(d *topology.DroppedRoutes) []string {
 	return []string{prefixesText(d.Prefixes), nodes(d.Origins.Nodes, d.Origins.Sample), nodes(d.Nodes.Nodes, d.Nodes.Sample), d.Direction, senderText(&d.Peer), dropText(d)}
 }
 
-// prefixesText lists ranges of prefixes: "10.244.0.0/16 except 10.244.8.0/24 (/26)", or "10.96.0.0/12" for that
-// prefix alone.
+// prefixesText lists ranges of prefixes: "10.244.0.0/16 except 10.244.8.0/24 (/26, 12 in use)", or "10.96.0.0/12"
+// for that prefix alone.
 func prefixesText(list []topology.PrefixRange) string {
 	if len(list) == 0 {
 		return "all"
@@ -191,8 +191,19 @@ func prefixesText(list []topology.PrefixRange) string {
 		if len(r.Except) > 0 {
 			texts[i] += " except " + strings.Join(r.Except, ", ")
 		}
+		var about []string
 		if length := fmt.Sprintf("/%d", r.Length); !strings.HasSuffix(r.CIDR, length) {
-			texts[i] += " (" + length + ")"
+			about = append(about, length)
+		}
+		switch {
+		case r.Routes == nil:
+		case *r.Routes == 0:
+			about = append(about, "none in use")
+		default:
+			about = append(about, number(*r.Routes)+" in use")
+		}
+		if len(about) > 0 {
+			texts[i] += " (" + strings.Join(about, ", ") + ")"
 		}
 	}
 	return strings.Join(texts, "; ")

@@ -2,11 +2,13 @@ package topology
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
 	"github.com/bgpguard/bgpguard/pkg/state"
+	"github.com/bgpguard/bgpguard/pkg/topology/sessions/bgpfilter"
 )
 
 // Values of IPPool.Allocations.
@@ -19,9 +21,7 @@ const (
 // allocations is where pods have addresses, by the IPAMBlocks of a state. It depends only on
 // the IPAMBlocks and IPPools.
 type allocations struct {
-	// blocks are the IPAMBlocks with addresses of pods, sorted by address. Blocks do not
-	// overlap.
-	blocks  []netip.Prefix
+	blocks  *podBlocks
 	pools   []*calico.IPPool
 	summary *PodAddresses
 }
@@ -33,7 +33,7 @@ func newAllocations(s *state.Snapshot, before *Topology) *allocations {
 	a := &allocations{pools: s.IPPools()}
 	switch {
 	case before == nil || !state.SameIPAMBlocks(s, before.snapshot):
-		a.blocks = podBlocks(s.IPAMBlocks())
+		a.blocks = newPodBlocks(s.IPAMBlocks())
 	case slices.Equal(a.pools, before.allocations.pools):
 		return before.allocations
 	default:
@@ -48,15 +48,18 @@ func newAllocations(s *state.Snapshot, before *Topology) *allocations {
 	return a
 }
 
-// podBlocks returns the CIDRs of the blocks with addresses of pods, sorted.
-func podBlocks(blocks []*calico.IPAMBlock) []netip.Prefix {
-	var out []netip.Prefix
+// podBlocks are the IPAMBlocks with addresses of pods, sorted by address. Blocks do not overlap.
+type podBlocks struct{ list []*calico.IPAMBlock }
+
+// newPodBlocks returns those of blocks with addresses of pods.
+func newPodBlocks(blocks []*calico.IPAMBlock) *podBlocks {
+	out := &podBlocks{}
 	for _, b := range blocks {
-		if b.Pods {
-			out = append(out, b.CIDR)
+		if b.Pods() {
+			out.list = append(out.list, b)
 		}
 	}
-	slices.SortFunc(out, byFirstAddress)
+	slices.SortFunc(out.list, func(a, b *calico.IPAMBlock) int { return byFirstAddress(a.CIDR, b.CIDR) })
 	return out
 }
 
@@ -76,7 +79,8 @@ func (a *allocations) findWithoutPool() {
 	}
 	slices.SortFunc(pools, byFirstAddress)
 	var last netip.Prefix // The largest pool that starts before the block.
-	for _, block := range a.blocks {
+	for _, one := range a.blocks.list {
+		block := one.CIDR
 		for len(pools) > 0 && byFirstAddress(pools[0], block) <= 0 {
 			if !last.IsValid() || !last.Overlaps(pools[0]) {
 				last = pools[0]
@@ -109,11 +113,86 @@ func (a *allocations) of(p *calico.IPPool) string {
 	case !p.CIDR.IsValid():
 		return AllocationsNone // Calico ignores the pool.
 	}
-	i, _ := slices.BinarySearchFunc(a.blocks, p.CIDR.Addr(), func(b netip.Prefix, first netip.Addr) int { return b.Addr().Compare(first) })
-	if i < len(a.blocks) && p.CIDR.Contains(a.blocks[i].Addr()) || i > 0 && a.blocks[i-1].Contains(p.CIDR.Addr()) {
+	for range a.blocks.in(p.CIDR) {
 		return AllocationsSome
 	}
 	return AllocationsNone
+}
+
+// in returns the blocks that overlap a prefix. O(log blocks), and O(1) for each of them.
+func (b *podBlocks) in(p netip.Prefix) iter.Seq[*calico.IPAMBlock] {
+	return func(yield func(*calico.IPAMBlock) bool) {
+		i, _ := slices.BinarySearchFunc(b.list, p.Addr(), func(one *calico.IPAMBlock, first netip.Addr) int { return one.CIDR.Addr().Compare(first) })
+		if i > 0 && b.list[i-1].CIDR.Contains(p.Addr()) {
+			i--
+		}
+		for _, one := range b.list[i:] {
+			if !one.CIDR.Overlaps(p) || !yield(one) {
+				return
+			}
+		}
+	}
+}
+
+// originated returns the name of the node of each route to pods that is inside a region and has a length,
+// "" for one that is not known. The node of a block originates the block, and other nodes originate the
+// addresses that they borrowed from it.
+func (b *podBlocks) originated(r bgpfilter.Region, length int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for one := range b.in(r.CIDR) {
+			if one.Own && one.CIDR.Bits() == length && inRegion(r, one.CIDR) && !yield(one.Node) {
+				return
+			}
+			if length != one.CIDR.Addr().BitLen() {
+				continue
+			}
+			for _, borrowed := range one.Borrowed {
+				if inRegion(r, netip.PrefixFrom(borrowed.Address, length)) && !yield(borrowed.Node) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// inRegion reports whether a region contains a prefix. O(log exceptions).
+func inRegion(r bgpfilter.Region, p netip.Prefix) bool {
+	i, found := slices.BinarySearchFunc(r.Except, p.Addr(), func(c netip.Prefix, first netip.Addr) int { return c.Addr().Compare(first) })
+	if !found {
+		i--
+	}
+	return contains(r.CIDR, p) && (i < 0 || !contains(r.Except[i], p))
+}
+
+// originates reports whether originated returns a route.
+func (b *podBlocks) originates(r bgpfilter.Region, length int) bool {
+	for range b.originated(r, length) {
+		return true
+	}
+	return false
+}
+
+// lengths returns the lengths of routes to pods inside a prefix, in order; none for nil. O(blocks).
+func (b *podBlocks) lengths(p netip.Prefix) []int {
+	var out []int
+	if b == nil {
+		return nil
+	}
+	add := func(length int) {
+		if length >= p.Bits() && !slices.Contains(out, length) {
+			out = append(out, length)
+		}
+	}
+	for one := range b.in(p) {
+		if one.Own {
+			add(one.CIDR.Bits())
+		}
+		if slices.ContainsFunc(one.Borrowed, func(b calico.Borrowed) bool { return p.Contains(b.Address) }) {
+			add(p.Addr().BitLen())
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // mayRoute returns whether the cluster needs routes to pods of an IPPool. AllocationsSome

@@ -12,7 +12,7 @@ import (
 )
 
 func ipamBlock(cidr string, pods bool) *calico.IPAMBlock {
-	return &calico.IPAMBlock{Name: cidr, CIDR: netip.MustParsePrefix(cidr), Pods: pods}
+	return &calico.IPAMBlock{Name: cidr, CIDR: netip.MustParsePrefix(cidr), Own: pods}
 }
 
 // Disabled IPPools need BGP if their pods have addresses, and an IPPool in use needs it
@@ -119,7 +119,7 @@ func naiveAllocations(s *state.Snapshot) (out []any) {
 			has = AllocationsUnknown
 		}
 		for _, b := range s.IPAMBlocks() {
-			if b.Pods && b.CIDR.Overlaps(p.CIDR) {
+			if b.Pods() && b.CIDR.Overlaps(p.CIDR) {
 				has = AllocationsSome
 			}
 		}
@@ -130,9 +130,9 @@ func naiveAllocations(s *state.Snapshot) (out []any) {
 		for _, p := range s.IPPools() {
 			covered = covered || p.Routed && p.CIDR.Overlaps(b.CIDR) && p.CIDR.Bits() <= b.CIDR.Bits()
 		}
-		if b.Pods && !covered && b.CIDR.Addr().Is4() {
+		if b.Pods() && !covered && b.CIDR.Addr().Is4() {
 			outside[0]++
-		} else if b.Pods && !covered {
+		} else if b.Pods() && !covered {
 			outside[1]++
 		}
 	}

@@ -733,3 +733,61 @@ func BenchmarkImpact(b *testing.B) {
 		})
 	}
 }
+
+// withBlocks returns a state of n nodes with a block each, and with BGPFilters that treat parts of the IPPool of the blocks
+// differently, or none.
+func withBlocks(t testing.TB, n int, filters bool) *state.Snapshot {
+	s := unfiltered(t, n, false)
+	if filters {
+		s = filtered(t, n, false)
+	}
+	for i := range n {
+		name := fmt.Sprintf("node-%05d", i)
+		s = s.Apply(state.Change{After: podsOf(t, fmt.Sprintf("10.%d.%d.%d/26", 100+i%5, i/5/4, i/5%4*64), name, name)})
+	}
+	return s.Knowing(calico.KindIPAMBlock)
+}
+
+// BenchmarkBlocks measures the first summary of states with a block for each node, and a change of a BGPFilter and of a block.
+func BenchmarkBlocks(b *testing.B) {
+	for _, filters := range []bool{false, true} {
+		for _, known := range []bool{false, true} {
+			run := func(name string, next func(*state.Snapshot) *state.Snapshot) {
+				b.Run(fmt.Sprintf("filters=%t/blocks=%t/%s/nodes=5000", filters, known, name), func(b *testing.B) {
+					s := unfiltered(b, 5000, false)
+					if filters {
+						s = filtered(b, 5000, false)
+					}
+					if known {
+						s = withBlocks(b, 5000, filters)
+					}
+					var before *Topology
+					if next != nil {
+						before = compute(b, s, nil)
+						s = next(s)
+					}
+					b.ReportAllocs()
+					for b.Loop() {
+						compute(b, s, before)
+					}
+				})
+			}
+			run("first", nil)
+			run("label", func(s *state.Snapshot) *state.Snapshot {
+				return s.Apply(state.Change{After: clusterNode(b, 50, calicotest.Label("rack", "r7"))})
+			})
+			if filters {
+				run("rule", func(s *state.Snapshot) *state.Snapshot {
+					return s.Apply(state.Change{After: calicotest.Object(b, "BGPFilter", "filter-3", map[string]any{
+						"exportV4": []any{map[string]any{"action": "Reject", "matchOperator": "In", "cidr": "10.103.0.0/17"}},
+					})})
+				})
+			}
+			if known {
+				run("block", func(s *state.Snapshot) *state.Snapshot {
+					return s.Apply(state.Change{After: podsOf(b, "10.104.255.0/26", "node-00009", "node-00009")})
+				})
+			}
+		}
+	}
+}

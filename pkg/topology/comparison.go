@@ -550,12 +550,22 @@ func sessionsByVertex(v *routes.Vertex) map[int32]routes.Session {
 }
 
 // routes returns which routes nodes lose and gain in one family and one reading of
-// external peers. Nodes with the same vertices before and now are compared together.
-// O(cells + kinds of nodes squared).
+// external peers. Nodes of the same kinds before and now are compared together.
+// O(cells + kinds of nodes squared), and O(nodes) if IPAMBlocks divide the nodes of cells.
 func (c *comparison) routes(f calico.Family, reading routes.Reading) RoutesDifference {
 	now, before := c.now.routings[f], c.before.routings[f]
-	is, was := now.results[reading], before.results[reading]
-	sizes := c.vertexKinds(f)
+	is, was := now.existing(reading), before.existing(reading)
+	var sizes map[vertexKind]int
+	if now.division == nil && before.division == nil {
+		sizes = c.vertexKinds(f)
+	} else {
+		sizes = map[vertexKind]int{}
+		for i := range c.now.index.Nodes {
+			if k := c.numberWas(i); k >= 0 {
+				sizes[vertexKind{int32(before.kind(uint(k))), int32(now.kind(uint(i)))}]++
+			}
+		}
+	}
 	has := func(m *routes.Reachability, from, to int32) bool {
 		return from >= 0 && to >= 0 && m.Has(int(from), int(to))
 	}

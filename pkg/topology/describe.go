@@ -115,10 +115,10 @@ func (t *Topology) Describe(name string) *NodeDescription {
 
 // reachOf counts the routes of a node that has an address.
 func (r *routing) reachOf(reading routes.Reading, node uint) NodeReach {
-	m, v := r.results[reading], r.vertex(node)
+	m, v := r.existing(reading), r.kind(node)
 	out := NodeReach{Isolated: r.isolated(reading, v), Others: -1}
-	for w := range r.vertices {
-		others := r.graph.Vertices[w].Nodes
+	for w := range r.kinds() {
+		others := m.Nodes(w)
 		out.Others += others
 		if w == v {
 			others--

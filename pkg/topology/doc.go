@@ -6,7 +6,8 @@
 //
 // Nodes are bit sets and a full mesh is a formula. The cost of a summary grows with
 // the number of BGPPeers, with the number of kinds of nodes and, with a very small
-// constant, with the number of nodes. It never grows with nodes x nodes or nodes x BGPPeers.
+// constant, with the number of nodes and IPAMBlocks. It never grows with nodes x nodes,
+// nodes x BGPPeers or nodes x prefixes.
 // Compute stops when its context is done: each potentially long loop checks it.
 //
 // # The algorithm
@@ -55,13 +56,17 @@
 //     (a, b) reports whether the nodes of b have the routes of the nodes of a.
 //     (routing.go and policies.go, O(N + L + V squared); routes.Compute, O(V x sessions) for kinds that are treated
 //     alike, and O(kinds of prefixes x V x sessions) at worst, if routes are reflected once or twice)
+//     If the state has the IPAMBlocks and the matrices of some kinds of prefixes differ, divide the nodes of
+//     a vertex by the kinds of prefixes that they originate, because pods have addresses there. The matrix
+//     between these kinds of nodes has the routes that exist; the one between vertices also has those to
+//     blocks that IPAM may allocate. (division.go, O(A + N + kinds of nodes squared); the number of kinds is bounded)
 //     If some mesh sessions come up only on links that are not known, do all of this a second time without these
 //     sessions. (sessions/mesh.go)
 //     Follow the routes to each kind of range of addresses of Services to the sessions with external
 //     peers. (services.go, O(half-sessions with external peers); routes.Advertise, O(kinds of
 //     ranges x sessions)) Find the nodes whose address, as a next hop, others resolve through a
 //     route to a range. (nexthops.go, O(ranges x log nodes))
-//  12. Read from the matrix: isolated nodes, pairs without a route, partitions, and
+//  12. Read from the matrices: isolated nodes, pairs without a route, partitions, and
 //     single points of failure. (reach.go, points.go, O(V squared), O(N) for single
 //     points)
 //  13. Make the Summary. Parts that equal those of the previous summary keep their

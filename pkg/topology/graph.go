@@ -153,7 +153,7 @@ func (b *grapher) role(node uint) string {
 		one := &r.graph.Vertices[v]
 		reflector = reflector || one.Cluster != routes.NoCluster
 		mesh = mesh || b.networks[f].InMesh(g)
-		some = some || !r.results[routes.WithTransit].Isolated(v)
+		some = some || !r.existing(routes.WithTransit).Isolated(r.kind(node))
 		client = client || slices.ContainsFunc(one.Sessions, func(s routes.Session) bool { return s.PeerClient })
 	}
 	switch {

@@ -49,6 +49,9 @@ func show(s *state.Snapshot) string {
 	for _, p := range s.IPPools() {
 		write("IPPool", map[string]any{"name": p.Name}, p.Spec)
 	}
+	for _, one := range s.IPAMBlocks() {
+		fmt.Fprintf(&b, "---\n# IPAMBlock %s of %s: own %t, borrowed %v\n", one.CIDR, one.Node, one.Own, one.Borrowed)
+	}
 	for _, f := range s.BGPFilters() {
 		write("BGPFilter", map[string]any{"name": f.Name}, f.Spec)
 	}

@@ -315,14 +315,45 @@ func (p *peersComparison) comparePods() bool {
 		complete = complete && len(classes) <= maxDestinations
 		classes = classes[:min(len(classes), maxDestinations)]
 	}
+	blocks := divided[1].pods.blocks
+	var find func(string) (uint, bool)
+	if blocks != nil {
+		find = numbersOf(p.now.index)
+	}
 	for i := range classes {
+		sizes, originate, ranges := p.sizes, (*bitset.BitSet)(nil), rangesOf(classes[i].parts, nil)
+		if blocks != nil && classes[i].prefix.IsValid() {
+			var counts []int
+			originate, counts = blocks.origins(classes[i].parts, p.now.index, find)
+			if slices.Max(counts) == 0 {
+				continue // No pod has an address there, so there are no routes.
+			}
+			sizes, ranges = p.sizesOf(originate), rangesOf(classes[i].parts, counts)
+		}
 		var table [2]reception
 		for side := range p.sides {
 			table[side] = p.sides[side].receptionOf(p.sides[side].exportsTo(divided[side], &classes[i]))
 		}
-		p.addPods(table, rangesOf(classes[i].parts))
+		p.addPods(table, ranges, sizes, originate)
 	}
 	return complete
+}
+
+// sizesOf returns sizes for a set of nodes of now.
+func (p *peersComparison) sizesOf(set *bitset.BitSet) map[vertexKind]int {
+	out := map[vertexKind]int{}
+	for i, ok := set.NextSet(0); ok; i, ok = set.NextSet(i + 1) {
+		if p.numberWas(int(i)) >= 0 {
+			out[p.vertices(int(i))]++
+		}
+	}
+	return out
+}
+
+// vertices returns the vertices of a node of now that existed before, before and now.
+func (p *peersComparison) vertices(node int) vertexKind {
+	x := &p.cells[p.cellOf[node]]
+	return vertexKind{p.sides[0].routing.vertexOf[x.was], p.sides[1].routing.vertexOf[x.is]}
 }
 
 // reception is which routes to some prefixes arrive over the taps of one side.
@@ -360,8 +391,9 @@ func (r *reception) of(taps *peerTaps, v int32, kind int) bool {
 	return false
 }
 
-// addPods adds the routes to pods that the external peers lose and gain.
-func (p *peersComparison) addPods(table [2]reception, ranges []PrefixRange) {
+// addPods adds the routes to pods that the external peers lose and gain. sizes counts the nodes that originate them,
+// as peersComparison.sizes does, and originate is these nodes, nil for all.
+func (p *peersComparison) addPods(table [2]reception, ranges []PrefixRange, sizes map[vertexKind]int, originate *bitset.BitSet) {
 	type change struct{ lost, gained int }
 	known := map[string]change{}
 	for k := range p.peers {
@@ -380,13 +412,17 @@ func (p *peersComparison) addPods(table [2]reception, ranges []PrefixRange) {
 		key := fmt.Sprint(o.taps[0].kinds, o.taps[1].kinds)
 		sum, ok := known[key]
 		if !ok {
-			for vertices, nodes := range p.sizes {
+			for vertices, nodes := range sizes {
 				lost, gained := differs(vertices, [2]int{-1, -1})
 				sum.lost, sum.gained = sum.lost+nodes*lost, sum.gained+nodes*gained
 			}
 			known[key] = sum
 		}
-		p.eachTap(o, func(vertices vertexKind, kinds [2]int) {
+		p.eachTap(o, func(node int, kinds [2]int) {
+			if originate != nil && !originate.Test(uint(node)) {
+				return
+			}
+			vertices := p.vertices(node)
 			lost, gained := differs(vertices, [2]int{-1, -1})
 			sum.lost, sum.gained = sum.lost-lost, sum.gained-gained
 			lost, gained = differs(vertices, kinds)
@@ -402,8 +438,8 @@ func (p *peersComparison) addPods(table [2]reception, ranges []PrefixRange) {
 }
 
 // eachTap calls visit with the nodes in both topologies that have a session with an external peer in at
-// least one: with their vertices, and the kinds of their sessions, -1 for none.
-func (p *peersComparison) eachTap(o *comparedPeer, visit func(vertices vertexKind, kinds [2]int)) {
+// least one: with their numbers now, and the kinds of their sessions, -1 for none.
+func (p *peersComparison) eachTap(o *comparedPeer, visit func(node int, kinds [2]int)) {
 	was, is := o.taps[0].of, o.taps[1].of
 	for len(was) > 0 || len(is) > 0 {
 		kinds := [2]int{-1, -1}
@@ -422,8 +458,7 @@ func (p *peersComparison) eachTap(o *comparedPeer, visit func(vertices vertexKin
 		if node < 0 || p.numberWas(int(node)) < 0 {
 			continue
 		}
-		x := &p.cells[p.cellOf[node]]
-		visit(vertexKind{p.sides[0].routing.vertexOf[x.was], p.sides[1].routing.vertexOf[x.is]}, kinds)
+		visit(int(node), kinds)
 	}
 }
 
@@ -458,7 +493,7 @@ func (p *peersComparison) compareServices() bool {
 				complete = false
 				break
 			}
-			p.addServices(sent, PrefixImpact{Prefixes: rangesOf(classes[i].parts), Field: Optional(one.Field)})
+			p.addServices(sent, PrefixImpact{Prefixes: rangesOf(classes[i].parts, nil), Field: Optional(one.Field)})
 		}
 	}
 	return complete

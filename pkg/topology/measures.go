@@ -7,6 +7,7 @@ import (
 	"github.com/bits-and-blooms/bitset"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
+	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
 // measure is one set of the summary. It can be evaluated in any topology.
@@ -212,8 +213,8 @@ func (s isolatedNodes) nodes(t *Topology) func(int) bool { return s.members(t) }
 func (s isolatedNodes) members(t *Topology) func(int) bool {
 	r, reading := t.routings[s.family].named(s.reading)
 	return func(i int) bool {
-		v := r.vertex(uint(i))
-		return v >= 0 && r.isolated(reading, v)
+		kind := r.kind(uint(i))
+		return kind >= 0 && r.isolated(reading, kind)
 	}
 }
 
@@ -269,10 +270,20 @@ func within(set *bitset.BitSet) func(int) bool {
 }
 
 // pairsWithoutRoute is the pairs of nodes without a route between them, in one
-// family and one reading of external peers.
+// family and one reading of external peers. With newBlocks, nodes have blocks in every part of the IPPools.
 type pairsWithoutRoute struct {
-	family  calico.Family
-	reading string
+	family    calico.Family
+	reading   string
+	newBlocks bool
+}
+
+// of returns which nodes of a routing have the routes of others, and the vertex there of each node, -1 for none.
+func (p pairsWithoutRoute) of(r *routing) (*routes.Reachability, func(node uint) int) {
+	r, reading := r.named(p.reading)
+	if p.newBlocks {
+		return r.results[reading], r.vertex
+	}
+	return r.existing(reading), r.kind
 }
 
 // gained counts the pairs without a route now that had routes both ways before. Nodes
@@ -282,15 +293,15 @@ func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
 	if t.hasSetsOf(before) {
 		return Gain{Sample: []string{}}
 	}
-	now, is := t.routings[p.family].named(p.reading)
-	old, was := before.routings[p.family].named(p.reading)
+	is, now := p.of(t.routings[p.family])
+	was, old := p.of(before.routings[p.family])
 	type kind struct{ is, was int } // vertices; was is -1 for none
 	counts, first := map[kind]int{}, map[kind][]int{}
 	var kinds []kind
 	t.matched(before, func(i, k int) {
-		one := kind{now.vertex(uint(i)), -1}
+		one := kind{now(uint(i)), -1}
 		if k >= 0 {
-			one.was = old.vertex(uint(k))
+			one.was = old(uint(k))
 		}
 		if one.is < 0 {
 			return
@@ -312,12 +323,12 @@ func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
 				j = first[a][len(first[a])-1]
 			}
 			switch {
-			case pairs == 0 || now.results[is].Mutual(a.is, b.is):
+			case pairs == 0 || is.Mutual(a.is, b.is):
 				continue
 			case a.was < 0 || b.was < 0:
 				out.Joined += pairs
 				continue
-			case !old.results[was].Mutual(a.was, b.was):
+			case !was.Mutual(a.was, b.was):
 				continue
 			}
 			out.Members += pairs
@@ -331,16 +342,10 @@ func (p pairsWithoutRoute) gained(t, before *Topology) Gain {
 
 // nodes returns the nodes without a route to or from at least one other node.
 func (p pairsWithoutRoute) nodes(t *Topology) func(int) bool {
-	r, reading := t.routings[p.family].named(p.reading)
-	m := r.results[reading]
-	in := make([]bool, len(r.vertices))
-	for v := range in {
-		for w := range in {
-			in[v] = in[v] || (v != w || r.graph.Vertices[v].Nodes > 1) && !m.Mutual(v, w)
-		}
-	}
+	m, vertex := p.of(t.routings[p.family])
+	in := m.Incomplete()
 	return func(i int) bool {
-		v := r.vertex(uint(i))
+		v := vertex(uint(i))
 		return v >= 0 && in[v]
 	}
 }

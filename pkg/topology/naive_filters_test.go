@@ -24,7 +24,39 @@ func (m *naive) blocks(f calico.Family) []netip.Prefix {
 		}
 	}
 	if out == nil {
+		out = m.allocated(f, nil)
+	}
+	if out == nil {
 		return []netip.Prefix{{}}
+	}
+	return out
+}
+
+// allocated returns the prefixes that need BGP and that a node originates because its pods have addresses, by the
+// IPAMBlocks; those of all nodes for nil. It returns none if nothing in the state distinguishes prefixes.
+func (m *naive) allocated(f calico.Family, n *calico.Node) []netip.Prefix {
+	var out []netip.Prefix
+	add := func(p netip.Prefix, node string) {
+		if n != nil && node != n.Name && node != "" || !m.reads("") || !m.mayExport(f, p) {
+			return
+		}
+		for _, pool := range m.state.IPPools() {
+			if pool.CIDR.Overlaps(p) && pool.CIDR.Bits() <= p.Bits() && pool.Spec["vxlanMode"] != "Always" {
+				out = append(out, p)
+				return
+			}
+		}
+	}
+	for _, b := range m.state.IPAMBlocks() {
+		if calico.FamilyOf(b.CIDR.Addr()) != f {
+			continue
+		}
+		if b.Own {
+			add(b.CIDR, b.Node)
+		}
+		for _, one := range b.Borrowed {
+			add(netip.PrefixFrom(one.Address, one.Address.BitLen()), one.Node)
+		}
 	}
 	return out
 }
@@ -120,7 +152,7 @@ func (m *naive) reads(field string) bool {
 func (m *naive) kernelInterface(f calico.Family, block netip.Prefix) string {
 	bits, out := -1, ""
 	for _, b := range m.allBlocks(f) {
-		if b.prefix != block || b.pool.CIDR.Bits() <= bits {
+		if !b.pool.CIDR.Overlaps(block) || b.pool.CIDR.Bits() > block.Bits() || b.pool.CIDR.Bits() <= bits {
 			continue
 		}
 		bits, out = b.pool.CIDR.Bits(), ""

@@ -92,16 +92,32 @@ func (m *naive) known(list []string) naiveReading {
 	}}
 }
 
-// reached returns the nodes that get origin's routes in family f to all blocks.
+// reached returns the nodes that get origin's routes in family f to all blocks and addresses that its pods
+// have. If these are not known, they get those to all blocks of the pools, and if it has none, those to any.
 func (m *naive) reached(f calico.Family, origin *calico.Node, reading naiveReading) map[*calico.Node]bool {
+	blocks, one := m.blocks(f), false
+	if len(m.state.IPAMBlocks()) > 0 {
+		own := m.allocated(f, origin)
+		if one = own == nil; !one {
+			blocks = own
+		}
+	}
+	return m.gets(f, origin, blocks, reading, one)
+}
+
+// gets returns the nodes that get origin's routes to all of some prefixes, or to at least one.
+func (m *naive) gets(f calico.Family, origin *calico.Node, blocks []netip.Prefix, reading naiveReading, one bool) map[*calico.Node]bool {
 	var out map[*calico.Node]bool
-	for _, block := range m.blocks(f) {
+	for _, block := range blocks {
 		got := m.receivers(f, origin, block, reading)
-		if out == nil {
+		switch {
+		case out == nil:
 			out = maps.Clone(got)
+		case one:
+			maps.Copy(out, got)
 		}
 		for n := range out {
-			if !got[n] {
+			if !one && !got[n] {
 				delete(out, n)
 			}
 		}

@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/bgpguard/bgpguard/pkg/calico"
@@ -325,18 +326,27 @@ func peerOfPart(b *BGPPeer) string {
 }
 
 func reachOf(r *Reach) string {
-	return fmt.Sprintf("%d nodes, %d isolated %v, %d pairs without a route %v",
-		r.Nodes, r.Isolated.Nodes, r.Isolated.Sample, r.WithoutRoute.Pairs, r.WithoutRoute.Sample)
+	return fmt.Sprintf("%d nodes, %d isolated %v, %d pairs without a route %v, to new blocks %d %v",
+		r.Nodes, r.Isolated.Nodes, r.Isolated.Sample, r.WithoutRoute.Pairs, r.WithoutRoute.Sample, r.NewBlocks.Pairs, r.NewBlocks.Sample)
 }
 
 func (m *naive) reach(f calico.Family, reading naiveReading) string {
 	out := &Reach{}
 	var speakers []*calico.Node
-	to := map[*calico.Node]map[*calico.Node]bool{}
+	to, toNew := map[*calico.Node]map[*calico.Node]bool{}, map[*calico.Node]map[*calico.Node]bool{}
 	for _, n := range m.nodes {
 		if n.SpeaksBGP(f) {
 			speakers = append(speakers, n)
 			to[n] = m.reached(f, n, reading)
+			toNew[n] = m.gets(f, n, slices.Concat(m.blocks(f), m.allocated(f, nil)), reading, false)
+		}
+	}
+	add := func(set *PairSet, n, other *calico.Node, to map[*calico.Node]map[*calico.Node]bool) {
+		if !to[n][other] || !to[other][n] {
+			set.Pairs++
+			if len(set.Sample) < SampleSize {
+				set.Sample = append(set.Sample, Pair{n.Name, other.Name})
+			}
 		}
 	}
 	out.Nodes = len(speakers)
@@ -348,12 +358,8 @@ func (m *naive) reach(f calico.Family, reading naiveReading) string {
 			}
 		}
 		for _, other := range speakers[i+1:] {
-			if !to[n][other] || !to[other][n] {
-				out.WithoutRoute.Pairs++
-				if len(out.WithoutRoute.Sample) < SampleSize {
-					out.WithoutRoute.Sample = append(out.WithoutRoute.Sample, Pair{n.Name, other.Name})
-				}
-			}
+			add(&out.WithoutRoute, n, other, to)
+			add(&out.NewBlocks, n, other, toNew)
 		}
 	}
 	return reachOf(out)
@@ -362,11 +368,15 @@ func (m *naive) reach(f calico.Family, reading naiveReading) string {
 // alone reports whether a node has no route to a block of another node, and no other node one
 // to a block of its own.
 func (m *naive) alone(n *calico.Node, f calico.Family, reading naiveReading) bool {
-	for _, block := range m.blocks(f) {
-		for _, other := range m.nodes {
-			if other != n && (m.receivers(f, n, block, reading)[other] || m.receivers(f, other, block, reading)[n]) {
-				return false
-			}
+	originates := func(n *calico.Node) []netip.Prefix {
+		if own := m.allocated(f, n); own != nil {
+			return own
+		}
+		return m.blocks(f)
+	}
+	for _, other := range m.nodes {
+		if other != n && (m.gets(f, n, originates(n), reading, true)[other] || m.gets(f, other, originates(other), reading, true)[n]) {
+			return false
 		}
 	}
 	return true

@@ -24,7 +24,9 @@ type podPrefixes struct {
 	// priority is that of the routes that nodes originate.
 	priority uint32
 	exports  exports
-	key      string // equal for equal podPrefixes
+	key      string // equal for equal podPrefixes, but for blocks
+	// blocks are the blocks with addresses of pods, nil if they are not known.
+	blocks *podBlocks
 }
 
 // podPool is the name and CIDR of an IPPool and the length of its blocks. tunnelled reports that BIRD
@@ -65,6 +67,9 @@ func (n *needs) kernelInterface(p *calico.IPPool) string {
 func (t *Topology) podPrefixes(f calico.Family, needs func(*calico.IPPool) bool) podPrefixes {
 	out := podPrefixes{priority: t.snapshot.BGPConfiguration(calico.Default).NormalPriority(f), exports: t.exports(f)}
 	out.key = strconv.FormatUint(uint64(out.priority), 10) + out.exports.key
+	if t.allocations.summary.Known {
+		out.blocks = t.allocations.blocks
+	}
 	for _, p := range t.snapshot.IPPools() {
 		if p.Family == f && p.CIDR.IsValid() && t.allocations.mayRoute(p) != AllocationsNone && needs(p) {
 			tunnelled := t.needs.tunnels && f == calico.IPv4 && p.IPIPMode == string(v3.IPIPModeAlways)
@@ -179,18 +184,23 @@ type prefixClass struct {
 	tunnelled bool
 	kernel    string
 	parts     []poolPart
+	// future reports that IPAM can allocate new blocks in one of the parts.
+	future bool
 	// destination is what the sessions do with the routes; see findClasses.
 	destination routes.Destination
 }
 
-// poolPart is a part of an IPPool.
+// poolPart is the prefixes of one length in a part of an IPPool.
 type poolPart struct {
-	pool *podPool
+	pool   *podPool
+	length int
 	bgpfilter.Region
 }
 
 // prefixClasses divides the prefixes of pods into classes that r and each of some other routings
-// treats alike. It returns false if there are too many. O(IPPools x CIDRs of rules squared) at worst.
+// treats alike. Besides the blocks of each IPPool, these are the routes of other lengths that nodes originate:
+// single addresses that they borrowed from a block, and blocks from before the IPPool had its block size. It
+// returns false if there are too many. O(IPPools x CIDRs of rules squared + blocks) at worst.
 func (r *routing) prefixClasses(others ...*routing) (classes []prefixClass, all bool) {
 	by := append([]*routing{r}, others...)
 	var rules []bgpfilter.Rules
@@ -206,11 +216,13 @@ func (r *routing) prefixClasses(others ...*routing) (classes []prefixClass, all 
 	}
 	known := map[string]int{}
 	all = true
-	for i := range r.pods.pools {
-		pool := &r.pods.pools[i]
-		regions, complete := bgpfilter.Regions(pool.cidr, pool.blockSize, advertised, rules...)
+	add := func(pool *podPool, length int, used bool) {
+		regions, complete := bgpfilter.Regions(pool.cidr, length, advertised, rules...)
 		all = all && complete
 		for _, region := range regions {
+			if used && !r.pods.blocks.originates(region, length) {
+				continue
+			}
 			var key strings.Builder
 			for _, one := range by {
 				key.WriteString(one.matches(region.Prefix, false) + "|")
@@ -223,7 +235,19 @@ func (r *routing) prefixClasses(others ...*routing) (classes []prefixClass, all 
 				known[key.String()] = k
 				classes = append(classes, prefixClass{prefix: region.Prefix, tunnelled: pool.tunnelled, kernel: kernel})
 			}
-			classes[k].parts = append(classes[k].parts, poolPart{pool, region})
+			classes[k].parts = append(classes[k].parts, poolPart{pool, length, region})
+			classes[k].future = classes[k].future || !used
+		}
+	}
+	for i := range r.pods.pools {
+		add(&r.pods.pools[i], r.pods.pools[i].blockSize, false)
+	}
+	for i := range r.pods.pools {
+		pool := &r.pods.pools[i]
+		for _, length := range r.pods.blocks.lengths(pool.cidr) {
+			if length != pool.blockSize {
+				add(pool, length, true)
+			}
 		}
 	}
 	return classes, all

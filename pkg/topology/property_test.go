@@ -23,7 +23,7 @@ func forRandomStates(t *testing.T, stream, seeds uint64, check func(r *rand.Rand
 	t.Helper()
 	for seed := range seeds {
 		r := rand.New(rand.NewPCG(seed, stream))
-		objects := newGenerator(t, r).state()
+		objects := slices.Concat(newGenerator(t, r).state(), newGenerator(t, rand.New(rand.NewPCG(seed, ^stream))).blocks())
 		if first := state.New(slices.Clone(objects)...); onTwoPorts(first) || underTwoNumbers(first) {
 			continue
 		}

@@ -97,6 +97,43 @@ func (g *generator) state() []calico.Object {
 	return out
 }
 
+// blocks returns IPAMBlocks for a state, in one of three states.
+func (g *generator) blocks() []calico.Object {
+	var out []calico.Object
+	if !g.one(3) {
+		return nil
+	}
+	for _, cidr := range ipamBlocks {
+		if !g.one(3) {
+			out = append(out, g.ipamBlock(cidr))
+		}
+	}
+	return out
+}
+
+// ipamBlocks are blocks of the pools. Some are smaller than the pools' blocks.
+var ipamBlocks = []string{
+	"10.244.0.0/26", "10.244.0.64/26", "10.244.0.128/26", "10.244.0.192/28", "10.245.0.0/26", "10.245.0.192/26",
+	"fd00:244::/122", "fd00:244::40/122", "fd00:244::80/124",
+}
+
+// ipamBlock returns a block with addresses of pods of its node and of others.
+func (g *generator) ipamBlock(cidr string) calico.Object {
+	var attributes, allocations []any
+	for range 1 + g.choices.IntN(3) {
+		attributes = append(attributes, map[string]any{"secondary": map[string]any{"node": nodeName(g.choices.IntN(maxNodes))}})
+	}
+	spec := calicotest.Spec{"cidr": cidr}
+	if !g.one(5) {
+		spec["affinity"] = "host:" + attributes[0].(map[string]any)["secondary"].(map[string]any)["node"].(string)
+	}
+	for range 1 + g.choices.IntN(3) {
+		allocations = append(allocations, pick[any](g.choices, 0, 0, 0, nil, 1, 2)) // 2 may have no attributes: its node is not known.
+	}
+	spec["allocations"], spec["attributes"] = allocations, attributes
+	return calicotest.Object(g.t, calico.KindIPAMBlock, strings.NewReplacer(".", "-", ":", "-", "/", "-").Replace(cidr), spec)
+}
+
 // pools are the CIDRs of IPPools, with two or four blocks each. Some are inside others.
 var pools = []string{"10.244.0.0/24", "10.245.0.0/24", "fd00:244::/120", "10.244.0.128/25", "fd00:244::80/121"}
 

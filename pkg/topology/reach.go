@@ -6,28 +6,36 @@ import (
 	"math"
 	"slices"
 
+	"github.com/bgpguard/bgpguard/pkg/topology/nodes"
 	"github.com/bgpguard/bgpguard/pkg/topology/routes"
 )
 
-// summarize returns the Reach of one reading of external peers. O(vertices squared), and
+// summarize returns the Reach of one reading of external peers. O(kinds squared), and
 // O(nodes) if there are single points of failure.
 func (r *routing) summarize(ctx context.Context, reading routes.Reading) (*Reach, error) {
-	f, m, name := r.network.Family, r.results[reading], r.names[reading]
+	f, m, name := r.network.Family, r.existing(reading), r.names[reading]
 	prefix := "routes/" + f.String() + "/" + name + "/"
 	out := &Reach{Nodes: r.graph.Nodes(), SinglePoints: r.singlePoints(reading, prefix)}
 	var err error
 	if out.Partitions, out.LargestPartition, err = m.Partitions(ctx); err != nil {
 		return nil, err
 	}
-	if out.WithoutRoute, err = r.withoutRoute(ctx, reading); err != nil {
+	if out.WithoutRoute, err = withoutRoute(ctx, r.network.Index, m, r.firstOf); err != nil {
 		return nil, err
 	}
-	out.WithoutRoute.Members = r.measures.add(prefix+"withoutRoute", pairsWithoutRoute{f, name})
+	out.WithoutRoute.Members = r.measures.add(prefix+"withoutRoute", pairsWithoutRoute{f, name, false})
+	out.NewBlocks = out.WithoutRoute
+	if r.division != nil {
+		if out.NewBlocks, err = withoutRoute(ctx, r.network.Index, r.results[reading], func(v int) []uint32 { return r.vertices[v].first }); err != nil {
+			return nil, err
+		}
+		out.NewBlocks.Members = r.measures.add(prefix+"newBlocks", pairsWithoutRoute{f, name, true})
+	}
 	var first []uint32
-	for v := range r.vertices {
-		if r.isolated(reading, v) {
-			out.Isolated.Nodes += r.graph.Vertices[v].Nodes
-			first = append(first, r.vertices[v].first...)
+	for kind := range r.kinds() {
+		if r.isolated(reading, kind) {
+			out.Isolated.Nodes += m.Nodes(kind)
+			first = append(first, r.firstOf(kind)...)
 		}
 	}
 	out.Isolated.Sample = sample(r.network.Index, first)
@@ -35,25 +43,27 @@ func (r *routing) summarize(ctx context.Context, reading routes.Reading) (*Reach
 	return out, nil
 }
 
-// isolated reports whether the nodes of a vertex are isolated nodes. The only
+// isolated reports whether the nodes of a kind are isolated nodes. The only
 // node of a cluster is not isolated.
-func (r *routing) isolated(reading routes.Reading, v int) bool {
-	return r.results[reading].Isolated(v) && (len(r.vertices) > 1 || r.graph.Vertices[v].Nodes > 1)
+func (r *routing) isolated(reading routes.Reading, kind int) bool {
+	m := r.existing(reading)
+	return m.Isolated(kind) && (r.kinds() > 1 || m.Nodes(kind) > 1)
 }
 
 // withoutRoute counts the pairs of nodes in which at least one node has no route to the
-// other.
-func (r *routing) withoutRoute(ctx context.Context, reading routes.Reading) (PairSet, error) {
+// other. firstOf returns the first few nodes of a vertex of m.
+func withoutRoute(ctx context.Context, ix *nodes.Index, m *routes.Reachability, firstOf func(int) []uint32) (PairSet, error) {
 	out := PairSet{Sample: []Pair{}}
 	var found [][2]uint32
 	last := [2]uint32{math.MaxUint32, math.MaxUint32} // of the first few so far
-	err := r.results[reading].Missing(ctx, func(a, b, pairs int) {
+	err := m.Missing(ctx, func(a, b, pairs int) {
 		out.Pairs += pairs
-		if min(r.vertices[a].first[0], r.vertices[b].first[0]) > last[0] {
+		one, other := firstOf(a), firstOf(b)
+		if min(one[0], other[0]) > last[0] {
 			return
 		}
-		for _, i := range r.vertices[a].first {
-			for _, j := range r.vertices[b].first {
+		for _, i := range one {
+			for _, j := range other {
 				if p := [2]uint32{min(i, j), max(i, j)}; i != j && comparePairs(p, last) < 0 {
 					found = append(found, p)
 				}
@@ -66,7 +76,7 @@ func (r *routing) withoutRoute(ctx context.Context, reading routes.Reading) (Pai
 		}
 	})
 	for _, p := range firstPairs(found) {
-		out.Sample = append(out.Sample, Pair{r.network.Index.Nodes[p[0]].Name, r.network.Index.Nodes[p[1]].Name})
+		out.Sample = append(out.Sample, Pair{ix.Nodes[p[0]].Name, ix.Nodes[p[1]].Name})
 	}
 	return out, err
 }

@@ -94,6 +94,14 @@ type PrefixRange struct {
 	CIDR   string   `json:"cidr"`
 	Except []string `json:"except"`
 	Length int      `json:"length"`
+	// Routes counts the blocks with addresses of pods or, if Length is that of an address, also the borrowed
+	// addresses, nil if they are not known. Without any, nodes originate routes once IPAM allocates blocks there.
+	Routes *int `json:"routes"`
+}
+
+// String returns a text that is equal for equal prefixes.
+func (r PrefixRange) String() string {
+	return fmt.Sprintf("{%s %s %v %d}", r.IPPool, r.CIDR, r.Except, r.Length)
 }
 
 // NodeGroup is nodes: their number, and the names of the first SampleSize.
@@ -321,6 +329,8 @@ type tabulation struct {
 	externals map[routes.ExternalSession][]string
 	classes   []prefixClass
 	ranges    [][]PrefixRange // of each class
+	// originate are, of each class, the nodes that originate routes, nil for all: IPAMBlocks show none, or are not known.
+	originate []*bitset.BitSet
 	services  []ServiceRoutes
 }
 
@@ -390,8 +400,10 @@ func (w *tabulation) table(ctx context.Context, reading routes.Reading) (*RouteT
 	if len(divided.pods.pools) == 0 {
 		w.classes = []prefixClass{{}}
 	}
+	find := numbersOf(w.t.index)
 	for i := range w.classes {
-		w.ranges = append(w.ranges, rangesOf(w.classes[i].parts))
+		originate, ranges := w.originsOf(w.classes[i].parts, find)
+		w.ranges, w.originate = append(w.ranges, ranges), append(w.originate, originate)
 		traced, err := routes.Follow(ctx, &w.routing.graph, reading, w.classes[i].destination, w.target)
 		if err != nil {
 			return nil, fmt.Errorf("following the routes: %w", err)
@@ -399,7 +411,7 @@ func (w *tabulation) table(ctx context.Context, reading routes.Reading) (*RouteT
 		out.Complete = out.Complete && !traced.Partial
 		received := w.addRoutes(out, i, traced.Received)
 		w.addDropped(out, i, traced.Dropped)
-		missing := w.t.index.BGP[w.family].Difference(received)
+		missing := w.originating(i, w.t.index.BGP[w.family]).Difference(received)
 		if w.node >= 0 {
 			missing.Clear(uint(w.node))
 		}
@@ -410,27 +422,61 @@ func (w *tabulation) table(ctx context.Context, reading routes.Reading) (*RouteT
 	return out, nil
 }
 
-// rangesOf returns the parts of IPPools of a class. It merges those inside others.
-func rangesOf(parts []poolPart) []PrefixRange {
+// originsOf returns the nodes that originate routes to the prefixes of a class, and its parts of IPPools. The nodes
+// are nil if all may: IPAM has allocated no addresses there yet, or the IPAMBlocks are not known.
+func (w *tabulation) originsOf(parts []poolPart, find func(string) (uint, bool)) (*bitset.BitSet, []PrefixRange) {
+	if !w.t.allocations.summary.Known {
+		return nil, rangesOf(parts, nil)
+	}
+	origins, counts := w.t.allocations.blocks.origins(parts, w.t.index, find)
+	if slices.Max(append(counts, 0)) == 0 {
+		origins = nil
+	}
+	return origins, rangesOf(parts, counts)
+}
+
+// originating returns the nodes of a set that originate routes to the prefixes of a class.
+func (w *tabulation) originating(class int, set *bitset.BitSet) *bitset.BitSet {
+	if len(w.originate) == 0 || w.originate[class] == nil {
+		return set
+	}
+	return set.Intersection(w.originate[class])
+}
+
+// rangesOf returns the parts of IPPools of a class. It merges those inside others. counts are PrefixRange.Routes of
+// the parts, nil if they are not known.
+func rangesOf(parts []poolPart, counts []int) []PrefixRange {
 	type open struct {
 		pool   *podPool
+		length int
 		cidr   netip.Prefix
 		except []netip.Prefix
+		routes int
 	}
 	var list []open
-	for _, p := range parts { // A CIDR comes before those inside it.
-		outer := slices.IndexFunc(list, func(o open) bool { return o.pool == p.pool && slices.Contains(o.except, p.CIDR) })
+	for i, p := range parts { // A CIDR comes before those inside it.
+		outer := slices.IndexFunc(list, func(o open) bool {
+			return o.pool == p.pool && o.length == p.length && slices.Contains(o.except, p.CIDR)
+		})
+		routes := 0
+		if counts != nil {
+			routes = counts[i]
+		}
 		if outer < 0 {
-			list = append(list, open{p.pool, p.CIDR, slices.Clone(p.Except)})
+			list = append(list, open{p.pool, p.length, p.CIDR, slices.Clone(p.Except), routes})
 			continue
 		}
 		o := &list[outer]
+		o.routes += routes
 		o.except = slices.DeleteFunc(o.except, func(c netip.Prefix) bool { return c == p.CIDR })
 		o.except = append(o.except, p.Except...)
 	}
 	out := []PrefixRange{}
 	for _, o := range list {
-		one := PrefixRange{IPPool: Optional(o.pool.name), CIDR: o.cidr.String(), Except: []string{}, Length: o.pool.blockSize}
+		one := PrefixRange{IPPool: Optional(o.pool.name), CIDR: o.cidr.String(), Except: []string{}, Length: o.length}
+		if counts != nil {
+			one.Routes = new(o.routes)
+		}
 		slices.SortFunc(o.except, netip.Prefix.Compare)
 		for _, c := range o.except {
 			one.Except = append(one.Except, c.String())
@@ -479,7 +525,7 @@ func (w *tabulation) addRoutes(out *RouteTable, class int, list []routes.Receive
 		if g.senders[sender] == nil {
 			g.senders[sender] = bitset.New(w.t.index.Len())
 		}
-		g.senders[sender].InPlaceUnion(w.origins(one))
+		g.senders[sender].InPlaceUnion(w.originating(class, w.origins(one)))
 		all.InPlaceUnion(w.origins(one))
 	}
 	from := len(out.Routes)
@@ -488,6 +534,9 @@ func (w *tabulation) addRoutes(out *RouteTable, class int, list []routes.Receive
 		var merged []struct{ origins, senders *bitset.BitSet }
 		for _, sender := range sortedKeys(g.senders) {
 			origins, nodes := g.senders[sender], w.senders(g.first, sender)
+			if origins.None() { // None of them originates these routes.
+				continue
+			}
 			k := slices.IndexFunc(merged, func(m struct{ origins, senders *bitset.BitSet }) bool { return m.origins.Equal(origins) })
 			if k < 0 {
 				merged = append(merged, struct{ origins, senders *bitset.BitSet }{origins, nodes})
@@ -520,7 +569,7 @@ func (g *RouteGroup) attributes() string {
 	return fmt.Sprint(order, g.From.Addresses, g.Type, g.NextHop.Kind, pathKey(g.ASPath), g.Communities, g.ThroughExternalPeers)
 }
 
-// origins returns the nodes that originate a route, but for the node that receives it.
+// origins returns the nodes that originate a route if they have blocks for it, but for the node that receives it.
 func (w *tabulation) origins(one *routes.Received) *bitset.BitSet {
 	if w.node < 0 && one.Direct {
 		return w.taps[one.Tap]
@@ -630,10 +679,13 @@ func (w *tabulation) addDropped(out *RouteTable, class int, list []routes.Drop) 
 		if groups[d] == nil {
 			groups[d] = bitset.New(w.t.index.Len())
 		}
-		groups[d].InPlaceUnion(w.vertex(source))
+		groups[d].InPlaceUnion(w.originating(class, w.vertex(source)))
 	}
 	from := len(out.Dropped)
 	for d, origins := range groups {
+		if origins.None() {
+			continue
+		}
 		row := DroppedRoutes{Prefixes: w.ranges[class], Origins: w.group(origins), Nodes: w.group(w.end(d.At, d.Import, &d)), Direction: "export"}
 		row.Peer = RouteSender{Kind: FromNodes, Nodes: w.group(w.end(d.Peer, !d.Import, &d)), Addresses: []string{}}
 		if d.Peer == routes.External {

@@ -170,7 +170,7 @@ func (w *tabulation) serviceClasses(one calico.ServiceRange) (classes []prefixCl
 			known[key.String()] = k
 			classes = append(classes, prefixClass{prefix: region.Prefix})
 		}
-		classes[k].parts = append(classes[k].parts, poolPart{pool, region})
+		classes[k].parts = append(classes[k].parts, poolPart{pool, pool.blockSize, region})
 	}
 	return classes, all
 }
@@ -178,10 +178,10 @@ func (w *tabulation) serviceClasses(one calico.ServiceRange) (classes []prefixCl
 // serviceTable returns the rows of the classes of a range.
 func (w *tabulation) serviceTable(list []*followedService) ([]RouteGroup, []DroppedRoutes) {
 	rows := *w
-	rows.classes, rows.ranges = nil, nil
+	rows.classes, rows.ranges, rows.originate = nil, nil, nil
 	out := &RouteTable{Routes: []RouteGroup{}, Dropped: []DroppedRoutes{}}
 	for i, f := range list {
-		rows.classes, rows.ranges = append(rows.classes, f.class), append(rows.ranges, rangesOf(f.class.parts))
+		rows.classes, rows.ranges = append(rows.classes, f.class), append(rows.ranges, rangesOf(f.class.parts, nil))
 		rows.addRoutes(out, i, f.Received)
 		rows.addDropped(out, i, f.Dropped)
 	}

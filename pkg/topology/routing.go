@@ -20,7 +20,11 @@ import (
 // graph is the classes that have the same neighbors on the same terms, for example the
 // workers of all racks that peer with the same route reflectors.
 type routing struct {
-	results  []*routes.Reachability // by reading
+	// results are, by reading, which nodes have the routes of the nodes of a vertex to all kinds of prefixes of
+	// pods, wherever these nodes have blocks. division is those to the blocks that they have, nil if it makes no
+	// difference or is not known.
+	results  []*routes.Reachability
+	division *division
 	graph    routes.Graph
 	network  *network
 	pods     podPrefixes
@@ -159,8 +163,10 @@ func (r *routing) over(ctx context.Context, n *network, pods podPrefixes) (*rout
 	out := *r
 	out.network, out.pods = n, pods
 	same := n == r.network || out.policies.refilter(n)
-	if same && (pods.key == r.pods.key || !r.evaluates() && !out.evaluates()) {
-		if n == r.network && pods.key == r.pods.key {
+	evaluates := r.evaluates() || out.evaluates()
+	samePods := pods.key == r.pods.key && (pods.blocks == r.pods.blocks || !evaluates)
+	if same && (samePods || !evaluates) {
+		if n == r.network && samePods {
 			return r, nil
 		}
 		out.findClasses()
@@ -183,6 +189,7 @@ func (r *routing) follow(ctx context.Context, before []*routes.Reachability) err
 	if r.results, err = routes.Recompute(ctx, &r.graph, before); err != nil {
 		return err
 	}
+	r.divide()
 	r.reach = make([]*Reach, len(r.results))
 	for i := range r.reach {
 		if r.reach[i], err = r.summarize(ctx, routes.Reading(i)); err != nil {
@@ -365,8 +372,8 @@ func (r *routing) vertex(node uint) int { return int(r.vertexOf[r.network.Classe
 
 // hasRoute reports whether node to has the routes of node from.
 func (r *routing) hasRoute(reading routes.Reading, from, to uint) bool {
-	v, w := r.vertex(from), r.vertex(to)
-	return v >= 0 && w >= 0 && from != to && r.results[reading].Has(v, w)
+	v, w := r.kind(from), r.kind(to)
+	return v >= 0 && w >= 0 && from != to && r.existing(reading).Has(v, w)
 }
 
 // named returns the reading with a name, and the routing that has it. A topology that was computed without a list of

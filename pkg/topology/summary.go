@@ -352,6 +352,10 @@ type Reach struct {
 	// WithoutRoute is the pairs of nodes in which at least one node has no route to
 	// the other's pods.
 	WithoutRoute PairSet `json:"withoutRoute"`
+	// NewBlocks is the same if each node has blocks in all parts of the IPPools that need BGP, and addresses in
+	// blocks of others if some node has. It differs from WithoutRoute only if IPAMBlocks show in which parts nodes
+	// have pods, and BGPFilters treat parts differently.
+	NewBlocks PairSet `json:"newBlocks"`
 	// SinglePoints lists the single points of failure.
 	SinglePoints []SinglePoint `json:"singlePoints"`
 }

@@ -134,7 +134,7 @@ type blockData struct {
 	Pods bool           `json:"pods"`
 }
 
-func blockOf(b *calico.IPAMBlock) any { return blockData{b.Name, b.Spec(), b.Pods} }
+func blockOf(b *calico.IPAMBlock) any { return blockData{b.Name, b.Spec(), b.Pods()} }
 
 // statusData is a CalicoNodeStatus in data.state.calicoNodeStatuses.objects.
 type statusData struct {

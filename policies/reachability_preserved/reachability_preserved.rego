@@ -18,6 +18,10 @@
 #   only between nodes on one link. Nodes whose addresses have no mask, /32 or /128 may be on one or
 #   not. A change must make nothing worse in both cases. The same holds for the need of a link if
 #   the version of Calico is not known.
+#
+#   If bgpguard reads IPAMBlocks, a node needs routes only to the blocks in which pods of other nodes have
+#   addresses. A change that makes only routes to new blocks in other parts of the IPPools worse is a warning.
+#   If it does not, each node needs routes to all parts of the IPPools from every other node.
 # related_resources:
 #   - ref: https://github.com/bgpguard/bgpguard/blob/main/docs/policies/reachability-preserved.md
 #     description: bgpguard, reachability-preserved
@@ -105,6 +109,23 @@ violation contains object.union_n([
 	some reading in _readings(family)
 	reading.reach.nodes > 1 # A single node needs no routes.
 	reading.reach.withoutRoute.pairs > 0
+}
+
+# METADATA
+# description: |
+#   Pairs of nodes that have the routes to each other's pods, and would lack them if IPAM allocated new blocks
+#   in all parts of the IPPools. The size is the number of pairs without routes then. It is advisory: IPAMBlocks
+#   show that no pod lacks routes now. It exists only if IPAMBlocks show in which parts of the IPPools nodes have pods.
+violation contains object.union_n([
+	_without_route_to_new_blocks(family, reading.reach),
+	{"advisory": true},
+	transit.assumption(array.concat(reading.assumes, need.assumes)),
+]) if {
+	some family, needs in _needs
+	some need in needs
+	some reading in _readings(family)
+	reading.reach.nodes > 1
+	reading.reach.newBlocks.pairs > reading.reach.withoutRoute.pairs
 }
 
 # METADATA
@@ -264,6 +285,32 @@ _pairs_without(family, reach) := {
 		"transitPeers": input.parameters.transitPeers,
 	},
 	"objects": _at_fault(family, reach),
+}
+
+_without_route_to_new_blocks(family, reach) := {
+	"id": sprintf("%s/new-blocks", [family]),
+	"size": reach.newBlocks.pairs,
+	"members": [reach.newBlocks.members],
+	"msg": concat("", [
+		sprintf("routes to new blocks: %s could not exchange %s pod traffic if IPAM allocated blocks to them ", [
+			text.listed_of(
+				reach.newBlocks.pairs, _pairs(reach.nodes), "node pair",
+				[concat(" with ", pair) | some pair in reach.newBlocks.sample],
+			),
+			family,
+		]),
+		"in all parts of the IPPools: BGPFilters reject parts in which these nodes have no pods now; ",
+		"accept all prefixes of the IPPools between nodes, or use IPPools without the rejected addresses",
+	]),
+	"details": {
+		"family": family,
+		"nodes": reach.nodes,
+		"pairs": _pairs(reach.nodes),
+		"withoutRoute": reach.withoutRoute.pairs,
+		"newBlocks": reach.newBlocks.pairs,
+		"newBlocksSample": reach.newBlocks.sample,
+	},
+	"objects": objects.named("BGPFilter", array.slice(input.state.bgpFilters.names, 0, 3), ["spec"]),
 }
 
 _address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])

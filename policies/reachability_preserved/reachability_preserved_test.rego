@@ -354,6 +354,7 @@ _reach(patch) := object.union(
 		"largestPartition": 10,
 		"isolated": {"nodes": 0, "sample": [], "members": "isolated"},
 		"withoutRoute": {"pairs": 0, "sample": [], "members": "without-route"},
+		"newBlocks": {"pairs": 0, "sample": [], "members": "new-blocks"},
 		"singlePoints": [],
 	},
 	patch,
@@ -376,6 +377,49 @@ _assuming(patch, transit_peers, assumption) := {violation |
 
 _found(patch, transit_peers) := found if {
 	found := rule.violation with input as testing.input_with(object.union(_peers, patch), {"transitPeers": transit_peers})
+}
+
+# New blocks.
+
+test_fail_routes_to_new_blocks if {
+	sample := [["node-1", "node-8"], ["node-1", "node-9"]]
+	reach := _reach({"newBlocks": {"pairs": 17, "sample": sample, "members": "new-blocks"}})
+	patch := object.union(_ipv4(reach), {"bgpFilters": {"names": ["a", "b", "c", "d"]}})
+	_violations(patch) == {{
+		"id": "IPv4/new-blocks",
+		"size": 17,
+		"members": ["new-blocks"],
+		"msg": concat("", [
+			"routes to new blocks: 17 of 45 node pairs (node-1 with node-8, node-1 with node-9 and 15 more) could not ",
+			"exchange IPv4 pod traffic if IPAM allocated blocks to them in all parts of the IPPools: BGPFilters reject ",
+			"parts in which these nodes have no pods now; accept all prefixes of the IPPools between nodes, or use IPPools ",
+			"without the rejected addresses",
+		]),
+		"details": {
+			"family": "IPv4",
+			"nodes": 10,
+			"pairs": 45,
+			"withoutRoute": 0,
+			"newBlocks": 17,
+			"newBlocksSample": sample,
+		},
+		"objects": [{"kind": "BGPFilter", "name": name, "fields": ["spec"]} | some name in ["a", "b", "c"]],
+		"advisory": true,
+	}}
+}
+
+test_success_new_blocks_lack_no_further_routes if {
+	some violation in _violations(_ipv4(_reach({
+		"withoutRoute": {"pairs": 17},
+		"newBlocks": {"pairs": 17, "sample": [["node-1", "node-8"]], "members": "without-route"},
+	})))
+	violation.id == "IPv4/without-route"
+	not violation.advisory
+}
+
+test_success_new_blocks_of_ippools_that_need_no_bgp if {
+	reach := _reach({"newBlocks": {"pairs": 17, "sample": [["node-1", "node-8"]], "members": "new-blocks"}})
+	_violations(object.union(_ipv4(reach), {"podTraffic": {"IPv4": {"needsBGP": false}}})) == set()
 }
 
 # AS paths.

@@ -202,6 +202,7 @@ _all_reached := {
 	"largestPartition": 10,
 	"isolated": _no_nodes,
 	"withoutRoute": {"pairs": 0, "sample": [], "members": "none"},
+	"newBlocks": {"pairs": 0, "sample": [], "members": "none"},
 	"singlePoints": [],
 }
 
