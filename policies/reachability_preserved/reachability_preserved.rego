@@ -315,38 +315,11 @@ _without_route_to_new_blocks(family, reach) := {
 
 _address_annotation(family) := sprintf("projectcalico.org/%sAddress", [family])
 
-# The readings of external peers if nodes have the links that are not known, and if not. The latter have
-# the number of pairs without routes of the former.
-_readings(family) := array.concat(linked, [reading |
-	some i, one in _of_peers(_without_links(input.state.routes[family]))
-	reading := object.union(one, {
-		"assumes": array.concat([_no_link], one.assumes),
-		"linked": linked[i].reach.withoutRoute.pairs,
-	})
-]) if {
-	linked := _of_peers(input.state.routes[family])
-}
+_readings(f) := transit.every_reading(input.state.routes[f], input.parameters.transitPeers, input.parameters.asOverride)
 
-# The readings of external peers, and the reading with transit in which they keep AS paths.
-_of_peers(routes) := [object.union(reading, {"transit": routes.withTransit.withoutRoute.pairs}) |
-	some reading in array.concat(transit.readings(routes, input.parameters.transitPeers), _kept(routes))
-]
+_advice(reading) := {"advisory": true} if transit.as_paths in reading.assumes
 
-_without_links(routes) := routes if routes.withoutLinks == null
-
-_without_links(routes) := routes.withoutLinks if routes.withoutLinks != null
-
-_no_link := "mesh sessions between AS numbers need a common link, and nodes with /32 or /128 addresses are on none"
-
-_kept(_) := [] if input.parameters.asOverride
-
-_kept(routes) := [{"reach": routes.withASPaths, "assumes": [_keep]}] if not input.parameters.asOverride
-
-_keep := "external peers keep AS paths and set their own address as next hop"
-
-_advice(reading) := {"advisory": true} if _keep in reading.assumes
-
-_advice(reading) := {} if not _keep in reading.assumes
+_advice(reading) := {} if not transit.as_paths in reading.assumes
 
 # Nodes must have an address if IPPools need it or, without IPPools in the state, nodes have one.
 _wanted(_, need) if count(need.pools) > 0
@@ -446,9 +419,7 @@ _bgp := input.state.bgp
 
 _causes(_, nodes) := causes.disabled(_bgp, nodes) if not _bgp.enabled
 
-_causes(family, _) := _of_nodes(family) if _bgp.enabled
-
-_of_nodes(family) := causes.of(family, input.state.addresses[family], input.state.otherASNumbers[family])
+_causes(f, _) := causes.of(f, input.state.addresses[f], input.state.otherASNumbers[f]) if _bgp.enabled
 
 default _or_the_mesh := ""
 
@@ -460,19 +431,18 @@ _or_the_mesh := " (the node-to-node mesh does not include route reflectors)" if 
 }
 
 # What another reading of external peers would change.
-_external(reading, details) := _with_transit(reading, details) if not _keep in reading.assumes
-
-_external(reading, details) := concat("", [
+_external(reading, details) := "" if {
+	reading.transit >= details.withoutRoute
+} else := concat("", [
 	"nodes drop routes that hold their own AS number in the AS path: set numAllowedLocalASNumbers in the ",
 	"BGPPeers of external peers, or the parameter asOverride if external peers replace AS numbers ",
-	sprintf("(then %s without routes)", [text.counted(pairs, "pair")]),
+	sprintf("(then %s without routes)", [text.counted(reading.transit, "pair")]),
 ]) if {
-	_keep in reading.assumes
-	pairs := reading.transit
-	pairs < details.withoutRoute
-} else := "" if {
-	_keep in reading.assumes
-}
+	transit.as_paths in reading.assumes
+} else := concat("", [
+	"name the external peers that pass routes on between nodes in the parameter transitPeers ",
+	sprintf("(if all do, %s without routes)", [text.counted(reading.transit, "pair")]),
+])
 
 # IPPools whose packets BIRD sends through a tunnel to the next hop, if a reading without that makes a
 # difference.
@@ -481,7 +451,7 @@ _tunnels(reading, details) := concat("", [
 	text.listed(count(_tunnelled), "IPPool", _tunnelled),
 	", or connect the nodes with each other",
 ]) if {
-	_keep in reading.assumes
+	transit.as_paths in reading.assumes
 	details.family == "IPv4"
 	reading.transit < details.withoutRoute
 	count(_tunnelled) > 0
@@ -495,15 +465,6 @@ _tunnelled := [name |
 	some name in ipip.pools
 	input.state.ipPools[name].spec.ipipMode == "Always"
 ]
-
-# The reading with transit, if it makes a difference.
-_with_transit(reading, details) := concat("", [
-	"name the external peers that pass routes on between nodes in the parameter transitPeers ",
-	sprintf("(if all do, %s without routes)", [text.counted(pairs, "pair")]),
-]) if {
-	pairs := reading.transit
-	pairs < details.withoutRoute
-} else := ""
 
 # What links that are not known would change.
 _link(reading, details) := concat("", [

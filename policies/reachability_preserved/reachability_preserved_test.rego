@@ -376,7 +376,8 @@ _assuming(patch, transit_peers, assumption) := {violation |
 }
 
 _found(patch, transit_peers) := found if {
-	found := rule.violation with input as testing.input_with(object.union(_peers, patch), {"transitPeers": transit_peers})
+	parameters := {"transitPeers": transit_peers, "asOverride": false}
+	found := rule.violation with input as testing.input_with(object.union(_peers, patch), parameters)
 }
 
 # New blocks.
