@@ -44,8 +44,8 @@ that is invalid. A note on stderr and in the file reports each of them.
 The file contains only the fields that affect BGP and no Secrets, only the names of
 those that BGPPeers refer to: of each object the name, labels, annotations and spec;
 of a Node the labels, the annotations for BGP and whether it is ready; of a
-CalicoNodeStatus everything except the routes; of an IPAMBlock the CIDR, its node, whether
-pods there have addresses of it, and which addresses of it are on other nodes.
+CalicoNodeStatus everything except the routes; of an IPAMBlock the CIDR, its node,
+whether pods there have addresses of it, and which addresses of it are on other nodes.
 
 The file describes your network, so only its owner can read it. It is written
 atomically. Two snapshots of the same state differ only in the comment at the top.

@@ -87,7 +87,7 @@ func (c *schemaComparison) compareFields(at string, s map[string]any, is reflect
 	properties := s["properties"].(map[string]any)
 	var fields, required []string
 	for _, f := range reflect.VisibleFields(is) {
-		if f.Anonymous {
+		if f.Anonymous || !f.IsExported() {
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
