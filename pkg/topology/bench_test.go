@@ -348,9 +348,14 @@ func TestAnASNumberForEachNodeIsOneKindOfNodes(t *testing.T) {
 	}
 }
 
+// onVersion returns the object that sets the version of Calico.
+func onVersion(t testing.TB, version string) calico.Object {
+	return calicotest.Object(t, "ClusterInformation", calico.Default, map[string]any{"calicoVersion": version})
+}
+
 // numbered returns a mesh of n nodes of which each two follow one another with an AS number of their own.
 func numbered(t testing.TB, n int) *state.Snapshot {
-	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": true})}
+	objects := []calico.Object{configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}), onVersion(t, "v3.33.0")}
 	for i := range n {
 		objects = append(objects, clusterNode(t, i+3, calicotest.ASNumber(uint32(4200000000+i/2))))
 	}
@@ -377,7 +382,7 @@ func numberedAtRandom(t testing.TB, r *rand.Rand) *state.Snapshot {
 		return calicotest.Object(t, kind, name, spec)
 	}
 	objects := []calico.Object{
-		configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}),
+		configuration(t, map[string]any{"nodeToNodeMeshEnabled": true}), onVersion(t, "v3.33.0"),
 		object(calico.KindIPPool, "pool", map[string]any{"cidr": "10.100.0.0/16", "ipipMode": "Never", "vxlanMode": "Never", "disableBGPExport": r.IntN(4) == 0}),
 		object(calico.KindBGPFilter, "filter", map[string]any{"exportV4": []any{
 			map[string]any{"action": []string{"Accept", "Reject"}[r.IntN(2)], "matchOperator": "In", "cidr": "10.100.0.0/17", "source": []string{"", "RemotePeers"}[r.IntN(2)]},
