@@ -100,7 +100,9 @@ func (s requestSet) objects() []violation.Object {
 }
 
 // all reports whether the verdicts on all violations are asked for.
-func (s requestSet) all() bool { return slices.ContainsFunc(s, func(r setMember) bool { return r.All }) }
+func (s requestSet) all() bool {
+	return slices.ContainsFunc(s, func(r setMember) bool { return r.All })
+}
 
 // others returns the pending changes of objects that the set does not change. A pending
 // change of a changed object is not one of them: the request contains the object before the

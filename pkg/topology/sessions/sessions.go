@@ -201,16 +201,7 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		if n.links, n.needs = c.meshLinks(f, own); n.links != nil {
 			splits = append(splits, linkSets(n.links, c.index.BGP[f])...)
 		}
-		// BIRD may reject the half-sessions that have no exit, on the nodes that have them.
-		for _, o := range n.Externals {
-			passes := len(passing) > 0 && passing[0] == o
-			if passes {
-				passing = passing[1:]
-			}
-			if !passes || slices.ContainsFunc(o.Protocols, func(h ExternalProtocol) bool { return h.zero() }) {
-				splits = append(splits, o.Nodes)
-			}
-		}
+		splits = append(splits, n.withoutExits(passing)...)
 		c.Networks[f], c.externals[f] = n, n.Externals
 	}
 	c.Classes = c.index.Divide(c.defaults(), splits, old)
@@ -222,6 +213,22 @@ func (c *Sessions) connect(ctx context.Context, before *Sessions) error {
 		}
 	}
 	return nil
+}
+
+// withoutExits returns the nodes of external peers with half-sessions that have no exit: BIRD may reject these on the nodes
+// that have them. passing are the external peers that can pass routes on, in order.
+func (n *Network) withoutExits(passing []*ExternalPeer) []*bitset.BitSet {
+	var out []*bitset.BitSet
+	for _, o := range n.Externals {
+		passes := len(passing) > 0 && passing[0] == o
+		if passes {
+			passing = passing[1:]
+		}
+		if !passes || slices.ContainsFunc(o.Protocols, func(h ExternalProtocol) bool { return h.zero() }) {
+			out = append(out, o.Nodes)
+		}
+	}
+	return out
 }
 
 // splits returns sets of nodes that do not depend on the external peers, and that divide the nodes
